@@ -1,0 +1,84 @@
+"""A loaded policy at work: images in, steering angle and speed out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepracer_inference.errors import DeepRacerError
+from deepracer_inference.graph import Graph
+from deepracer_inference.observation import observe
+from deepracer_inference.policy_file import GRAPH, PolicyFile
+
+Float32Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Command:
+    """What the policy wants N cars to do during the next control period."""
+
+    steering_angle: Float32Array
+    """(N,) rad, + = left."""
+    speed: Float32Array
+    """(N,) m/s."""
+    probabilities: Float32Array | None
+    """(N, n) for n discrete actions; None for a continuous action space."""
+
+
+class OnnxPolicy:
+    """Drives with a policy file through onnxruntime, in the simulator and on the car alike.
+
+    The graph holds everything after the observation: scaling, network, and the choice of the best action. With one
+    thread, equal batches give bit-identical commands on one machine.
+    """
+
+    def __init__(self, policy: PolicyFile, threads: int = 1) -> None:
+        """Open the graph.
+
+        Args:
+            policy: From `load_policy`.
+            threads: Threads within one call of `act`.
+        """
+        self._policy = policy
+        self._observation = policy.manifest.observation
+        source = str(policy.folder / GRAPH)
+        self._graph = Graph(policy.onnx, source, self._observation, policy.manifest.action_space, threads)
+
+    def act(self, images: npt.NDArray[np.uint8]) -> Command:
+        """Choose commands for a batch of observations.
+
+        Args:
+            images: (N, H, W, 1) uint8 from `observe`, N at least 1.
+
+        Raises:
+            DeepRacerError: The images have another shape or type, or the network returns NaN or infinity.
+        """
+        expected = self._observation.shape
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != expected or len(images) == 0:
+            sizes = ", ".join(map(str, expected))
+            raise DeepRacerError(
+                f"The images have shape {images.shape} and type {images.dtype}, "
+                f"but the policy {self._policy.folder} expects (N, {sizes}) of type uint8"
+            )
+        output = self._graph.run(np.ascontiguousarray(images))
+        for name, values in output._asdict().items():
+            if values is not None and not np.isfinite(values).all():
+                raise DeepRacerError(
+                    f"The policy {self._policy.folder} returned a {name} that is not a finite number; "
+                    "its weights are broken, export an earlier checkpoint"
+                )
+        return Command(output.steering_angle, output.speed, output.probabilities)
+
+    def drive(self, frame: npt.NDArray[Any]) -> Command:
+        """Choose the command for one camera frame, as `act` with N = 1.
+
+        Args:
+            frame: As in `observe`: (H, W, 3) RGB or (H, W) grey, uint8.
+
+        Raises:
+            DeepRacerError: As `observe` and `act`.
+        """
+        return self.act(observe(frame, self._observation)[np.newaxis])

@@ -1,0 +1,1 @@
+"""The camera and the world it sees, rendered in software."""

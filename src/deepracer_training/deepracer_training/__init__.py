@@ -1,0 +1,1 @@
+"""Model folders, reward functions, environment, PPO, evaluation, reports and the command line."""

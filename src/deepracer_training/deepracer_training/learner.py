@@ -1,0 +1,224 @@
+"""The agent at work: collecting experience with the current policy, learning from it, driving trial laps."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from deepracer_inference.vehicle import load_vehicle
+from deepracer_sim.camera.world import World
+from deepracer_sim.embedded import EmbeddedSimulator
+from deepracer_sim.race.rules import EpisodeStatus, RaceRules
+from deepracer_sim.simulator import FrameArray, Simulator
+from deepracer_sim.tracks.library import load_track
+from deepracer_training.environment import Episode, RacingEnv
+from deepracer_training.models.config import ModelConfig
+from deepracer_training.networks import ActorCritic
+from deepracer_training.ppo import PPO, PPOSettings, Rollout
+from deepracer_training.rewards.function import RewardFunction
+
+LANES = 2
+"""The cars are driven in two halves by two threads, so that one half's Python runs while the other's kernels do; always
+two, because the result must not depend on the machine."""
+TRIAL_CARS = 16
+MAX_ROLLOUT_STEPS = 10_000
+"""AWS's cap on the experience of one update; the rest of an endless episode is bootstrapped instead of dropped."""
+
+
+class Lane:
+    """Half of the cars: an environment and the random numbers of its actions, driven by one thread."""
+
+    def __init__(self, env: RacingEnv, seed: int, number: int) -> None:
+        self.env = env
+        self.generator = torch.Generator().manual_seed(seed * LANES + number)
+        self.restart()
+
+    def restart(self) -> None:
+        """Start new episodes in all cars."""
+        self._observation: FrameArray = self.env.reset()[0]
+
+    def collect(self, agent: ActorCritic, discount_factor: float, finished: Callable[[int, int], bool]) -> Rollout:
+        """Drive with sampled actions.
+
+        Args:
+            agent: Chooses the actions.
+            discount_factor: For the value of what a cut episode misses.
+            finished: From the number of steps per car and of finished episodes, whether to stop.
+        """
+        steps: list[tuple[torch.Tensor, ...]] = []
+        episodes = 0
+        with torch.no_grad():
+            while not finished(len(steps), episodes):
+                image = torch.from_numpy(self._observation)
+                policy, value = agent(image)
+                action = policy.sample(self.generator)
+                self._observation, reward, terminated, truncated, info = self.env.step(action.numpy())
+                if truncated.any():
+                    # A cut episode would have gone on: its last reward carries the value of what was cut off.
+                    _, cut_value = agent(torch.from_numpy(info["final_obs"][truncated]))
+                    reward[truncated] += discount_factor * cut_value.numpy()
+                done = terminated | truncated
+                episodes += int(done.sum())
+                rewards = torch.from_numpy(reward.astype(np.float32))
+                steps.append((image, action, policy.log_prob(action), value, rewards, torch.from_numpy(done)))
+            _, last_values = agent(torch.from_numpy(self._observation))
+        columns = [torch.stack(column) for column in zip(*steps, strict=True)]
+        observations, actions, log_probs, values, all_rewards, dones = columns
+        return Rollout(observations, actions, log_probs, values, all_rewards, dones, last_values)
+
+    def random_state(self) -> dict[str, Any]:
+        """Return the state of both random generators as plain JSON."""
+        actions = base64.b64encode(self.generator.get_state().numpy().tobytes()).decode("ascii")
+        return {"actions": actions, "starts": self.env.random.bit_generator.state}
+
+    def set_random_state(self, state: dict[str, Any]) -> None:
+        """Go on where `random_state` was taken."""
+        actions = np.frombuffer(base64.b64decode(state["actions"]), np.uint8).copy()
+        self.generator.set_state(torch.from_numpy(actions))
+        self.env.random.bit_generator.state = state["starts"]
+
+
+class Learner:
+    """Agent, optimiser and the lanes that gather their experience."""
+
+    def __init__(self, config: ModelConfig, lanes: list[Lane], seed: int) -> None:
+        torch.manual_seed(seed)
+        torch.set_num_threads(1)  # see PPO: two lanes and two halves of a minibatch already fill two cores
+        self.config, self.lanes = config, lanes
+        self.agent = ActorCritic(
+            config.network, config.observation, config.action_space, config.training.log_std_init
+        ).eval()
+        hyperparameters, training = config.hyperparameters, config.training
+        self.optimizer = torch.optim.Adam(self.agent.parameters(), lr=hyperparameters.lr, eps=1e-5, fused=True)
+        self.generator = torch.Generator().manual_seed(seed)
+        settings = PPOSettings(
+            batch_size=hyperparameters.batch_size,
+            num_epochs=hyperparameters.num_epochs,
+            discount_factor=hyperparameters.discount_factor,
+            gae_lambda=training.gae_lambda,
+            clip_range=training.clip_range,
+            beta_entropy=hyperparameters.beta_entropy,
+            value_coefficient=training.value_coefficient,
+            max_grad_norm=training.max_grad_norm,
+            huber=hyperparameters.loss_type == "huber",
+            bfloat16=_use_bfloat16(config),
+        )
+        self.ppo = PPO(self.agent, self.optimizer, settings, self.generator)
+        # Lanes share the global random generators that a reward function may draw from: then one after the other.
+        chance = any(lane.env.reward_function.uses_chance for lane in lanes)
+        self._pool = ThreadPoolExecutor(1 if chance else len(lanes), "lane")
+
+    def collect(self) -> list[Rollout]:
+        """Drive all lanes until the update schedule asks for an update; one rollout per lane."""
+        training, hyperparameters, lanes = self.config.training, self.config.hyperparameters, self.lanes
+        if training.update_schedule == "fixed_horizon":
+
+            def finished(steps: int, episodes: int) -> bool:
+                return steps == training.horizon_steps
+        else:
+
+            def finished(steps: int, episodes: int) -> bool:
+                enough = episodes * len(lanes) >= hyperparameters.num_episodes_between_training
+                return enough or (steps + 1) * training.cars > MAX_ROLLOUT_STEPS
+
+        discount = hyperparameters.discount_factor
+        jobs = [self._pool.submit(lane.collect, self.agent, discount, finished) for lane in lanes]
+        wait(jobs)  # also when one of them failed: none may drive on behind the caller's back
+        return [job.result() for job in jobs]
+
+    def learn(self, rollouts: list[Rollout], before_batch: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """Update the agent on some rollouts and return the statistics; `before_batch` may end this by raising."""
+        return asdict(self.ppo.update(rollouts, before_batch))
+
+    def pop_episodes(self) -> list[Episode]:
+        """Return the episodes finished since the last call, lane by lane."""
+        return [episode for lane in self.lanes for episode in lane.env.pop_episodes()]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Greedy laps in the training environment."""
+
+    laps: int
+    laps_completed: int
+    progress_mean: float
+    lap_time_mean_s: float | None
+
+    @property
+    def score(self) -> tuple[int, float, float]:
+        """Sort key: more complete laps, then more progress, then faster laps."""
+        return (self.laps_completed, round(self.progress_mean, 3), -(self.lap_time_mean_s or math.inf))
+
+
+@torch.no_grad()
+def drive_trial(agent: ActorCritic, env: RacingEnv, seed: int) -> Trial:
+    """Drive one greedy lap per car from starts that are the same for each trial of a seed."""
+    observation, _ = env.reset(seed=seed)
+    env.pop_episodes()
+    first: dict[int, Episode] = {}
+    while len(first) < env.num_envs:
+        policy, _ = agent(torch.from_numpy(observation))
+        observation = env.step(policy.greedy().numpy())[0]
+        for episode in env.pop_episodes():
+            first.setdefault(episode.car, episode)
+    complete = [episode for episode in first.values() if episode.status is EpisodeStatus.LAP_COMPLETE]
+    return Trial(
+        laps=len(first),
+        laps_completed=len(complete),
+        progress_mean=float(np.mean([episode.progress for episode in first.values()])),
+        lap_time_mean_s=float(np.mean([episode.lap_time_s for episode in complete])) if complete else None,
+    )
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The simulators of a training: one per lane, and one for trial laps, which may be a lane's."""
+
+    lanes: list[Simulator]
+    trial: Simulator
+
+
+def embedded_fleet(config: ModelConfig, seed: int) -> Fleet:
+    """Build the cars of a model in this process, in `LANES` lanes that share one world.
+
+    Args:
+        config: The model.
+        seed: Of the world's textures.
+    """
+    track, vehicle = load_track(config.track), load_vehicle(config.vehicle)
+    world = World(track, seed=seed)
+
+    def cars(count: int) -> Simulator:
+        return EmbeddedSimulator(track, vehicle, count, observation=config.observation, world=world, threads=1)
+
+    total = config.training.cars
+    return Fleet([cars(total // LANES + (lane < total % LANES)) for lane in range(LANES)], cars(TRIAL_CARS))
+
+
+def make_env(config: ModelConfig, simulator: Simulator, reward: RewardFunction, seed: int, start: str) -> RacingEnv:
+    """Build the environment of a model; it gets a copy of the reward function that remembers nothing."""
+    rules = RaceRules.training(config.training.max_episode_steps)
+    return RacingEnv(simulator, reward.fresh(), config.action_space, rules=rules, start=start, seed=seed)
+
+
+def make_learner(config: ModelConfig, fleet: Fleet, reward: RewardFunction, seed: int) -> Learner:
+    """Build the learner of a model with all of its lanes."""
+    lanes = []
+    for number, simulator in enumerate(fleet.lanes):
+        env = make_env(config, simulator, reward, seed * LANES + number, config.training.start)
+        lanes.append(Lane(env, seed, number))
+    return Learner(config, lanes, seed)
+
+
+def _use_bfloat16(config: ModelConfig) -> bool:
+    """Decide the precision: bfloat16 pays for AWS's large convolutions, not for the compact network (measured)."""
+    if config.training.precision != "auto":
+        return config.training.precision == "bfloat16"
+    return config.network != "compact" and torch.cpu._is_avx512_bf16_supported()

@@ -1,0 +1,172 @@
+"""Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347), whole and readable from top to bottom."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
+from deepracer_training.networks import ActorCritic
+
+
+@dataclass(frozen=True)
+class PPOSettings:
+    """What one update needs; model.yaml is where a user sets it."""
+
+    batch_size: int
+    num_epochs: int
+    discount_factor: float
+    gae_lambda: float
+    clip_range: float
+    beta_entropy: float
+    value_coefficient: float
+    max_grad_norm: float
+    huber: bool
+    """Huber loss with delta 1 on the value instead of the mean squared error."""
+    bfloat16: bool = False
+    """Run the network in bfloat16 where autocast finds it safe."""
+
+
+@dataclass
+class Rollout:
+    """T steps of N cars; done tells that the episode ended with this step, whatever the reason."""
+
+    observations: Tensor  # (T, N, H, W, 1) uint8
+    actions: Tensor  # (T, N, 2) float or (T, N) int64
+    log_probs: Tensor  # (T, N)
+    values: Tensor  # (T, N)
+    rewards: Tensor  # (T, N); already carries the bootstrap of episodes cut by a limit
+    dones: Tensor  # (T, N) bool
+    last_values: Tensor  # (N,) value of the observation after the last step
+
+
+@dataclass(frozen=True)
+class UpdateStats:
+    """Means over all minibatches of one update."""
+
+    policy_loss: float
+    value_loss: float
+    entropy: float
+    approx_kl: float
+    clip_fraction: float
+    explained_variance: float
+
+
+def advantages(rollout: Rollout, discount_factor: float, gae_lambda: float) -> Tensor:
+    """Estimate advantages `(T, N)` by GAE (Schulman et al. 2016, arXiv:1506.02438)."""
+    out = torch.empty_like(rollout.rewards)
+    next_value, next_advantage = rollout.last_values, torch.zeros_like(rollout.last_values)
+    going_on = (~rollout.dones).float()
+    for t in range(len(out) - 1, -1, -1):
+        delta = rollout.rewards[t] + discount_factor * next_value * going_on[t] - rollout.values[t]
+        next_advantage = delta + discount_factor * gae_lambda * going_on[t] * next_advantage
+        next_value = rollout.values[t]
+        out[t] = next_advantage
+    return out
+
+
+class PPO:
+    """The learning half of training: improves an agent on one rollout at a time.
+
+    The gradient of a minibatch is computed in two halves by two threads, each of them single-threaded inside: for
+    networks of this size torch's own thread pool costs more than it gains, and it collapses as soon as another process
+    wants a core (a minibatch took 15 times as long with one busy neighbour). Two halves whatever the number of cores:
+    the result must not depend on the machine.
+    """
+
+    def __init__(
+        self, agent: ActorCritic, optimizer: Optimizer, settings: PPOSettings, generator: torch.Generator
+    ) -> None:
+        """Prepare the updates.
+
+        Args:
+            agent: Changed in place by `update`.
+            optimizer: Over the agent's parameters.
+            settings: Hyperparameters.
+            generator: Shuffles; the only source of chance here.
+        """
+        self.agent, self.optimizer, self.settings, self.generator = agent, optimizer, settings, generator
+        self._replicas = [agent]
+        if not agent.stateful:
+            replica = copy.deepcopy(agent)
+            for mine, theirs in zip(replica.parameters(), agent.parameters(), strict=True):
+                mine.data = theirs.data  # the same weights, gradients of its own
+            self._replicas.append(replica)
+        self._pool = ThreadPoolExecutor(1, "gradient")
+
+    def update(self, rollouts: Sequence[Rollout], before_batch: Callable[[], None] = lambda: None) -> UpdateStats:
+        """Take several epochs of clipped policy gradient steps on the shuffled minibatches of some rollouts.
+
+        Args:
+            rollouts: The experience.
+            before_batch: Called before each step; an error raised there leaves the agent as of the step before.
+        """
+        settings = self.settings
+        gains = [advantages(rollout, settings.discount_factor, settings.gae_lambda) for rollout in rollouts]
+        advantage = torch.cat([gain.flatten() for gain in gains])
+        old_values = torch.cat([rollout.values.flatten() for rollout in rollouts])
+        target = advantage + old_values
+        columns = (
+            torch.cat([rollout.observations.flatten(0, 1) for rollout in rollouts]),
+            torch.cat([rollout.actions.flatten(0, 1) for rollout in rollouts]),
+            torch.cat([rollout.log_probs.flatten() for rollout in rollouts]),
+            (advantage - advantage.mean()) / (advantage.std() + 1e-8),
+            target,
+        )
+        sums, steps = torch.zeros(5), 0
+
+        self.agent.train()
+        for _ in range(settings.num_epochs):
+            for batch in torch.randperm(len(target), generator=self.generator).split(settings.batch_size):
+                if len(batch) < min(len(target), settings.batch_size) // 2:
+                    continue  # a small rest would take a full step on a noisy gradient
+                before_batch()
+                sums += self._gradient([column[batch] for column in columns])
+                clip_grad_norm_(self.agent.parameters(), settings.max_grad_norm)
+                self.optimizer.step()
+                steps += 1
+        self.agent.eval()
+        explained = 1.0 - (target - old_values).var() / (target.var() + 1e-8)
+        policy_loss, value_loss, entropy, approx_kl, clip_fraction = (sums / steps).tolist()
+        return UpdateStats(policy_loss, value_loss, entropy, approx_kl, clip_fraction, float(explained))
+
+    def _gradient(self, columns: list[Tensor]) -> Tensor:
+        """Leave the gradient of a minibatch in the agent's parameters; return its five statistics."""
+        halves = list(zip(*(column.chunk(len(self._replicas)) for column in columns), strict=True))
+        weights = [len(half[-1]) / len(columns[-1]) for half in halves]
+        jobs = list(zip(self._replicas, halves, weights, strict=False))
+        others = [self._pool.submit(self._backward, *job) for job in jobs[1:]]
+        stats = self._backward(*jobs[0])
+        for (replica, *_), other in zip(jobs[1:], others, strict=True):
+            stats += other.result()
+            for mine, theirs in zip(self.agent.parameters(), replica.parameters(), strict=True):
+                if mine.grad is not None and theirs.grad is not None:
+                    mine.grad += theirs.grad
+        return stats
+
+    def _backward(self, agent: ActorCritic, columns: tuple[Tensor, ...], weight: float) -> Tensor:
+        """Differentiate the clipped objective of a part of a minibatch with respect to one replica's parameters."""
+        settings = self.settings
+        observations, actions, old_log_probs, advantage, target = columns
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
+            policy, value = agent(observations)
+        log_ratio = policy.log_prob(actions) - old_log_probs
+        ratio = log_ratio.exp()
+        clipped = ratio.clamp(1.0 - settings.clip_range, 1.0 + settings.clip_range)
+        policy_loss = -torch.min(ratio * advantage, clipped * advantage).mean()
+        value_loss = (functional.smooth_l1_loss if settings.huber else functional.mse_loss)(value, target)
+        entropy = policy.entropy()
+        loss = policy_loss + settings.value_coefficient * value_loss - settings.beta_entropy * entropy
+        agent.zero_grad(set_to_none=True)
+        (weight * loss).backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            approx_kl = (ratio - 1.0 - log_ratio).mean()
+            clip_fraction = ((ratio - 1.0).abs() > settings.clip_range).float().mean()
+            return weight * torch.stack([policy_loss, value_loss, entropy, approx_kl, clip_fraction])

@@ -1,0 +1,1 @@
+"""What a person looks at: pictures, video and the HTML page of an evaluation."""

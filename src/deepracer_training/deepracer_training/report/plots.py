@@ -1,0 +1,330 @@
+"""Pictures of tracks, drives and trainings, drawn with matplotlib when they are asked for."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepracer_inference.files import read_text, write_atomic
+from deepracer_sim.race.rules import EpisodeStatus
+from deepracer_training.report import style
+from deepracer_training.training_log import read_metrics_lines
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from deepracer_sim.tracks.track import Track
+    from deepracer_training.traces import Trace
+
+VIOLATIONS = {
+    EpisodeStatus.OFF_TRACK: ("off track", "X", style.RED),
+    EpisodeStatus.CRASHED: ("crashed", "s", style.VIOLET),
+    EpisodeStatus.IMMOBILIZED: ("immobilized", "D", style.MUTED),
+    EpisodeStatus.REVERSED: ("reversed", "P", style.ORANGE),
+}
+
+
+def track_figure(track: Track) -> Figure:
+    """Draw a track as it looks: road, borders, centre dashes, start line, driving direction and a scale."""
+    with _settings():
+        figure, axes = _map(track, style.FIELD, 1.0)
+        _road(axes, track, style.ROAD)
+        for border in (track.inner, track.outer):
+            _ring(axes, border, color=style.BORDER, linewidth=2.0)
+        _ring(axes, track.center, color=style.CENTER, linewidth=1.4, dashes=_dashes(axes), dash_capstyle="butt")
+        _start(axes, track, style.BORDER)
+        axes.set_title(track.name)
+        turn = "counter-clockwise" if track.is_ccw else "clockwise"
+        facts = f"{track.length:.2f} m long, {track.width:.2f} m wide, {turn}, tightest bend {track.min_radius:.2f} m"
+        axes.set_title(facts, loc="right", color=style.MUTED, fontsize=9.5, fontweight="normal")
+        return figure
+
+
+def path_figure(track: Track, trace: Trace, *, title: str | None = None) -> Figure:
+    """Draw every lap of a trace over the track, coloured by the speed that was really driven."""
+    from matplotlib.collections import LineCollection
+    from matplotlib.colors import Normalize
+
+    with _settings():
+        figure, axes = _map(track, "none", 0.84)
+        _road(axes, track, style.ROAD_PALE)
+        for border in (track.inner, track.outer):
+            _ring(axes, border, color=style.BORDER_PALE, linewidth=1.2)
+        _start(axes, track, style.BORDER_PALE)
+        segments: list[NDArray[np.float64]] = []
+        speeds: list[float] = []
+        for lap in trace.episodes():
+            _append_runs(lap, segments, speeds)
+        slow, fast = style.speed_range(np.repeat(speeds, [len(segment) for segment in segments]))
+        scale = Normalize(slow, fast)
+        lines = LineCollection(
+            segments, array=np.array(speeds), cmap=style.speed_colormap(), norm=scale, linewidths=2.2, capstyle="round"
+        )
+        axes.add_collection(lines)
+        for status, (label, marker, color) in VIOLATIONS.items():
+            rows = trace.status == status.value
+            if rows.any():
+                axes.scatter(
+                    trace.x[rows],
+                    trace.y[rows],
+                    s=64,
+                    marker=marker,
+                    color=color,
+                    edgecolor="white",
+                    zorder=5,
+                    label=label,
+                )
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(VIOLATIONS), handletextpad=0.1)
+        bar = figure.colorbar(lines, ax=axes, fraction=0.025, pad=0.02, aspect=28, shrink=0.8, extend="min")
+        bar.set_label("speed driven, m/s")
+        bar.outline.set_visible(False)  # type: ignore[operator]  # matplotlib types the spine as a callable
+        if title:
+            axes.set_title(title)
+        return figure
+
+
+def training_figure(metrics_jsonl: Path) -> Figure:
+    """Draw the curves of a training, all panels in one picture.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    from matplotlib.figure import Figure
+
+    rows = read_metrics_lines(read_text(metrics_jsonl))
+    with _settings():
+        figure = Figure(figsize=(12.0, 6.4), layout="constrained")
+        for axes, (title, draw) in zip(figure.subplots(2, 3).flat, PANELS.items(), strict=True):
+            draw(axes, rows)
+            axes.set_title(title)
+            axes.set_xlabel("environment steps")
+        return figure
+
+
+def training_panels(metrics_jsonl: Path) -> dict[str, Figure]:
+    """Draw the curves of a training, each in a picture of its own under its title.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    from matplotlib.figure import Figure
+
+    rows = read_metrics_lines(read_text(metrics_jsonl))
+    panels = {}
+    with _settings():
+        for title, draw in PANELS.items():
+            figure = Figure(figsize=(4.6, 2.7), layout="constrained")
+            axes = figure.subplots()
+            draw(axes, rows)
+            axes.set_xlabel("environment steps")
+            panels[title] = figure
+    return panels
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as a PNG file."""
+    buffer = io.BytesIO()
+    with _settings():
+        figure.savefig(buffer, format="png", dpi=style.PNG_DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure to a PNG file.
+
+    Raises:
+        DeepRacerError: The file cannot be written.
+    """
+    write_atomic(path, png(figure))
+
+
+def svg(figure: Figure) -> str:
+    """Return a figure as an SVG element for an HTML page, with CSS variables for the colours of the theme."""
+    buffer = io.StringIO()
+    with _settings():
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    for color, variable in style.THEME_VARIABLES.items():
+        text = text.replace(color, variable)
+    return text
+
+
+def _settings() -> Any:
+    import matplotlib
+
+    return matplotlib.rc_context(style.RC)
+
+
+def _map(track: Track, ground: str, width_share: float) -> tuple[Figure, Axes]:
+    """Return a figure with equal scales that fits the track, with a metre rule.
+
+    Args:
+        track: What has to fit.
+        ground: Colour of the background.
+        width_share: Part of the figure's width that is left for the map beside a colour bar.
+    """
+    from matplotlib.figure import Figure
+
+    x_min, y_min, x_max, y_max = track.bounds
+    margin = 0.4 * track.width + 0.02 * max(x_max - x_min, y_max - y_min)
+    width, height = x_max - x_min + 2 * margin, y_max - y_min + 2 * margin
+    height_in = min(max(width_share * style.WIDTH_IN * height / width + 0.4, 3.2), 9.0)
+    figure = Figure(figsize=(style.WIDTH_IN, height_in), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlim=(x_min - margin, x_max + margin), ylim=(y_min - margin, y_max + margin), aspect="equal")
+    axes.set_facecolor(ground)
+    axes.grid(False)
+    axes.spines["bottom"].set_visible(False)
+    axes.set(xticks=[], yticks=[])
+    meters = max(size for size in (0.5, 1, 2, 5, 10) if size <= max(0.2 * width, 0.5))
+    left, bottom = x_min - 0.6 * margin, y_min - 0.55 * margin
+    axes.plot([left, left + meters], [bottom, bottom], color=style.INK, linewidth=2, marker="|", markersize=8)
+    axes.annotate(f"{meters:g} m", (left + meters, bottom), (6, 0), textcoords="offset points", va="center")
+    return figure, axes
+
+
+def _dashes(axes: Axes, length_m: float = 0.25) -> tuple[float, float]:
+    """Return the lengths of dash and gap in points, for a line of 1 point."""
+    low, high = axes.get_xlim()
+    points = max(length_m * 72.0 * style.WIDTH_IN / (high - low), 2.0) / 1.4
+    return points, points
+
+
+def _road(axes: Axes, track: Track, color: str) -> None:
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path as Outline
+
+    # Two rings of opposite direction in one compound path leave the infield empty.
+    rings = [track.outer, track.inner[::-1]]
+    outline = Outline.make_compound_path(*(Outline(np.vstack([ring, ring[:1]]), closed=True) for ring in rings))
+    axes.add_patch(PathPatch(outline, facecolor=color, edgecolor="none", zorder=1))
+
+
+def _ring(axes: Axes, line: NDArray[np.float64], **options: Any) -> None:
+    closed = np.vstack([line, line[:1]])
+    axes.plot(closed[:, 0], closed[:, 1], zorder=2, **options)
+
+
+def _start(axes: Axes, track: Track, color: str) -> None:
+    """Draw the start line and behind it an arrow in driving direction."""
+    # Across the centre line: the first rows of the two borders need not lie opposite each other.
+    line = track.pose_at([0.0, 0.0], track.half_widths[0] * (1.0, -1.0))
+    axes.plot(line[:, 0], line[:, 1], color=color, linewidth=3.5, zorder=3, solid_capstyle="butt")
+    x, y, yaw = track.pose_at(0.0)[0]
+    length = 0.5 * track.width
+    tip = (x + 1.6 * length * np.cos(yaw), y + 1.6 * length * np.sin(yaw))
+    tail = (x + 0.5 * length * np.cos(yaw), y + 0.5 * length * np.sin(yaw))
+    axes.annotate(
+        "", tip, tail, arrowprops={"arrowstyle": "-|>", "color": color, "lw": 2, "mutation_scale": 16}, zorder=4
+    )
+
+
+def _append_runs(lap: Trace, segments: list[NDArray[np.float64]], speeds: list[float], levels: int = 24) -> None:
+    """Cut a lap where the car was put back and where its speed, rounded to a few levels, changes."""
+    xy = np.column_stack([lap.x, lap.y])
+    speed, driven = driven_speed(lap)
+    if not driven.any():
+        return
+    # Over five steps, a third of a second: AWS's time stamps jitter by 15 %.
+    total, count = (np.convolve(values, np.ones(5))[2:-2] for values in (speed, driven))
+    speed = total / np.maximum(count, 1.0)
+    step = max(speed[driven].max() / levels, 1e-9)
+    rounded = np.round(speed / step) * step
+    start: int | None = None
+    for row in range(1, len(lap)):
+        if not driven[row]:
+            start = None
+            continue
+        if start is None or rounded[row] != rounded[row - 1]:
+            segments.append(xy[row - 1 : row])
+            speeds.append(float(rounded[row]))
+            start = row - 1
+        segments[-1] = xy[start : row + 1]
+
+
+def driven_speed(lap: Trace) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the speed with which each row of one lap was reached from the row before it, m/s, and where that holds.
+
+    It does not where the car was put back on the track or waited out a penalty.
+    """
+    time = np.diff(lap.time_s, prepend=np.nan)
+    distance = np.hypot(np.diff(lap.x, prepend=np.nan), np.diff(lap.y, prepend=np.nan))
+    waiting = lap.status == EpisodeStatus.PAUSE.value
+    with np.errstate(invalid="ignore"):
+        # AWS's cars do at most 4 m/s; whatever is much faster was carried.
+        driven = (time > 0.0) & (distance < 6.0 * np.maximum(time, 1e-9)) & ~waiting & ~np.roll(waiting, 1)
+    return np.where(driven, distance / np.where(driven, time, 1.0), 0.0), driven
+
+
+Rows = list[dict[str, Any]]
+
+
+def _curve(axes: Axes, rows: Rows, key: str, color: str, label: str | None = None) -> None:
+    points = [(row["steps"], row[key]) for row in rows if row.get(key) is not None]
+    if points:
+        x, y = zip(*points, strict=True)
+        axes.plot(x, y, color=color, label=label, marker="o" if len(points) == 1 else None)
+        axes.margins(x=0.01)
+        axes.xaxis.set_major_formatter(_thousands)
+
+
+def _thousands(value: float, _: float | None) -> str:
+    return f"{value / 1000:g}k" if value else "0"
+
+
+def _reward(axes: Axes, rows: Rows) -> None:
+    _curve(axes, rows, "reward_mean", style.BLUE)
+
+
+def _progress(axes: Axes, rows: Rows) -> None:
+    _curve(axes, rows, "progress_mean", style.GREEN, "training")
+    _curve(axes, rows, "trial_progress_mean", style.ORANGE, "without exploration")
+    axes.set_ylim(0, 105)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
+    _legend(axes)
+
+
+def _laps(axes: Axes, rows: Rows) -> None:
+    _curve(axes, rows, "laps", style.VIOLET)
+
+
+def _lap_time(axes: Axes, rows: Rows) -> None:
+    _curve(axes, rows, "lap_time_mean_s", style.VIOLET, "training")
+    _curve(axes, rows, "trial_lap_time_mean_s", style.ORANGE, "without exploration")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} s")
+    _legend(axes)
+
+
+def _losses(axes: Axes, rows: Rows) -> None:
+    _curve(axes, rows, "policy_loss", style.BLUE, "policy")
+    _curve(axes, rows, "value_loss", style.ORANGE, "value")
+    _legend(axes)
+
+
+def _entropy(axes: Axes, rows: Rows) -> None:
+    _curve(axes, rows, "entropy", style.GREEN, "entropy")
+    _curve(axes, rows, "explained_variance", style.MUTED, "explained variance")
+    _legend(axes)
+
+
+def _legend(axes: Axes) -> None:
+    if len(axes.get_lines()) > 1:
+        axes.legend(fontsize=8)
+
+
+PANELS: dict[str, Callable[[Axes, Rows], None]] = {
+    "Reward per episode": _reward,
+    "Progress per episode": _progress,
+    "Complete laps so far": _laps,
+    "Lap time": _lap_time,
+    "Losses": _losses,
+    "Entropy and explained variance": _entropy,
+}

@@ -1,0 +1,1 @@
+"""Reward functions to start from; each file also runs unchanged at AWS."""

@@ -1,0 +1,82 @@
+"""The process in which `validate` runs somebody's reward function, so that a hang or a crash there stays there.
+
+Called as `python -m deepracer_training.rewards.worker FOLDER`. The folder holds `request.json`; the answers go to
+`answers.jsonl`, one line each, and if a call does not come back, the place where it hangs goes to `hang.txt`.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from deepracer_inference.errors import UserError
+from deepracer_training.rewards.function import RewardError, RewardFunction
+
+SLOW_CALLS = 5
+"""After so many slow calls there is nothing more to learn."""
+
+
+def main(folder: Path) -> None:
+    """Load the function, call it with every situation, write down what happens."""
+    request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+    with (
+        open(folder / "answers.jsonl", "w", encoding="utf-8") as answers,
+        open(folder / "hang.txt", "w", encoding="utf-8") as hang,
+    ):
+        faulthandler.dump_traceback_later(request["load_limit_s"], exit=True, file=hang)
+        try:
+            function = RewardFunction.load(Path(request["path"]))
+        except UserError as error:
+            _answer(answers, {"load_error": _describe(error)})
+            return
+        slow = 0
+        for index, params in enumerate(_all_params(request["tracks"])):
+            # Unlike an alarm, this watchdog also ends a call that hangs in compiled code or catches every exception.
+            faulthandler.dump_traceback_later(request["call_limit_s"], exit=True, file=hang)
+            _answer(answers, {"index": index})
+            answer = _call(function, params)
+            _answer(answers, answer)
+            slow += answer["time_s"] > request["slow_s"]
+            if slow >= SLOW_CALLS:
+                break
+        faulthandler.cancel_dump_traceback_later()
+        _answer(answers, {"end": True})
+
+
+def _all_params(tracks: list[dict[str, Any]]) -> Any:
+    for track in tracks:
+        # JSON knows no tuples; AWS's waypoints are tuples.
+        waypoints = [tuple(waypoint) for waypoint in track["waypoints"]]
+        for params in track["params"]:
+            yield {**params, "waypoints": waypoints.copy()}
+
+
+def _call(function: RewardFunction, params: dict[str, Any]) -> dict[str, Any]:
+    begin = time.perf_counter()
+    try:
+        given = params.copy()
+        reward = function.call(params, 0)
+        time_s = time.perf_counter() - begin
+        return {"reward": function.check(reward, given), "type": type(reward).__name__, "time_s": time_s}
+    except RewardError as error:
+        return {"error": _describe(error), "time_s": time.perf_counter() - begin}
+
+
+def _describe(error: UserError) -> dict[str, Any]:
+    if isinstance(error, RewardError):
+        return {"kind": error.kind, "text": error.text, "line": error.line}
+    return {"kind": "file", "text": str(error), "line": None}
+
+
+def _answer(answers: TextIO, answer: dict[str, Any]) -> None:
+    # At once: the watchdog ends the process without a farewell.
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

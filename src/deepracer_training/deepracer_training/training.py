@@ -1,0 +1,398 @@
+"""The training run: collect, learn, log, evaluate, save; until the budget is spent or the user has seen enough."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from types import FrameType
+
+import numpy as np
+import torch
+
+from deepracer_inference.errors import DeepRacerError, UserError
+from deepracer_inference.files import sha256_of
+from deepracer_inference.vehicle import Vehicle, load_vehicle
+from deepracer_sim.race.rules import EpisodeStatus
+from deepracer_training.checkpoint import CheckpointFolder, capture, restore
+from deepracer_training.environment import Episode, Step
+from deepracer_training.export import export_policy
+from deepracer_training.learner import Fleet, Trial, drive_trial, embedded_fleet, make_env, make_learner
+from deepracer_training.models.config import ModelConfig
+from deepracer_training.models.folder import ModelFolder
+from deepracer_training.rewards.function import RewardError, RewardFunction
+from deepracer_training.training_log import TrainingLog
+
+logger = logging.getLogger(__name__)
+
+TRIAL_EVERY = 10
+"""Updates between two greedy evaluations, each followed by a checkpoint."""
+EPISODE_WINDOW = 40
+
+
+@dataclass
+class Counters:
+    """What a checkpoint counts."""
+
+    update: int = 0
+    steps: int = 0
+    wall_s: float = 0.0
+    episodes: int = 0
+    laps: int = 0
+    first_lap_s: float | None = None
+    first_lap_steps: int | None = None
+    clean_s: float | None = None
+    """Training time until the first greedy evaluation with every lap complete."""
+    best: list[float] = field(default_factory=list)
+    """Score of the best checkpoint."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a listener hears after each update."""
+
+    counters: Counters
+    metrics: dict[str, float | int | None]
+    trial: Trial | None
+    share: float
+    """Part of the budget that is used, 0 to 1."""
+
+
+def train(
+    folder: ModelFolder,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+    control: Control | None = None,
+    config: ModelConfig | None = None,
+    build_fleet: Callable[[ModelConfig, int], Fleet] = embedded_fleet,
+    on_update: Callable[[Report], None] | None = None,
+    on_step: Callable[[Step], None] | None = None,
+) -> Report:
+    """Train a model and export its best policy.
+
+    The budget is spent in this call, on top of what earlier ones spent if `resume` is set. With `steps`, equal seeds
+    give identical metrics; with `minutes`, how far the training gets depends on the machine.
+
+    Args:
+        folder: The model.
+        minutes: Wall-clock budget.
+        steps: Budget in environment steps of all cars together.
+        seed: Overrides the one of model.yaml.
+        resume: Go on from the last checkpoint. Without it, an earlier training is moved to `training/previous-<n>`.
+        control: Lets another thread pause, save and stop; Ctrl-C and SIGTERM stop too.
+        config: Instead of the folder's, when a caller changes a setting for this training only.
+        build_fleet: Makes the simulators from the configuration and the seed.
+        on_update: Called after every update.
+        on_step: Called after every control period of the first lane.
+
+    Raises:
+        UserError: Something in the model folder is wrong; the folder is as it was before, or as of the last checkpoint.
+        DeepRacerError: A simulator failed; what was learned before is in the last checkpoint.
+        Cancelled: `control.cancel` was called before anything was learned; the folder is as it was before.
+    """
+    if (minutes is None) == (steps is None):
+        raise UserError("give the training budget either as minutes or as steps")
+    if (minutes is not None and not 0 < minutes < math.inf) or (steps is not None and steps <= 0):
+        raise UserError(f"the training budget must be positive, but is {minutes if steps is None else steps}")
+    with folder.lock():
+        run = _Run(folder, config or folder.config, seed, resume, build_fleet)
+        if on_step is not None:
+            run.learner.lanes[0].env.listeners.append(on_step)
+        return run.loop(minutes, steps, control or Control(), on_update or (lambda report: None))
+
+
+class Control:
+    """A training's remote control for other threads; everything but `cancel` takes effect between two updates."""
+
+    def __init__(self) -> None:
+        self._stopped = threading.Event()
+        self._going = threading.Event()
+        self._going.set()
+        self._save = threading.Event()
+        self._cancelled = threading.Event()
+
+    def stop(self) -> None:
+        """End the training with a checkpoint and the policy, as when the budget is spent."""
+        self._stopped.set()
+        self._going.set()
+
+    def cancel(self) -> None:
+        """End at once, with a checkpoint and the policy, but without the update or trial under way."""
+        self._cancelled.set()
+        self.stop()
+
+    def check(self) -> None:
+        """Raise `Cancelled` after `cancel`; long work calls this now and then."""
+        if self._cancelled.is_set():
+            raise Cancelled
+
+    def pause(self) -> None:
+        """Rest until `resume`; paused time does not count against the budget."""
+        self._going.clear()
+
+    def resume(self) -> None:
+        """Go on."""
+        self._going.set()
+
+    def save(self) -> None:
+        """Drive a trial and write a checkpoint after the current update."""
+        self._save.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopped.is_set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._cancelled.is_set()
+
+    @property
+    def paused(self) -> bool:
+        """Whether training rests, or will after the current update."""
+        return not self._going.is_set()
+
+    def take_save_request(self) -> bool:
+        """Return whether `save` was called since the last time."""
+        requested = self._save.is_set()
+        self._save.clear()
+        return requested
+
+    def wait_while_paused(self) -> float:
+        """Return after `resume` or `stop`: the seconds it took."""
+        begin = time.perf_counter()
+        # A wait with a time-out, because Ctrl-C is only noticed between waits.
+        while not self._going.wait(0.2):
+            pass
+        return time.perf_counter() - begin
+
+
+class Cancelled(Exception):  # noqa: N818  (nothing went wrong)
+    """`Control.cancel` was called: unwinds the work under way."""
+
+
+class _Run:
+    """One call of `train`, in the order in which things happen."""
+
+    def __init__(
+        self,
+        folder: ModelFolder,
+        config: ModelConfig,
+        seed: int | None,
+        resume: bool,
+        build_fleet: Callable[[ModelConfig, int], Fleet],
+    ) -> None:
+        self.folder, self.config = folder, config
+        self.store = CheckpointFolder(folder.checkpoints)
+        self.vehicle: Vehicle = load_vehicle(self.config.vehicle)
+        self.counters = Counters()
+        self.recent: list[Episode] = []
+        checkpoint = self.store.load("last") if resume else None
+        self.seed = self.config.training.seed if seed is None else seed
+        if checkpoint is not None:
+            trained_with = checkpoint.state["seed"]
+            if seed is not None and seed != trained_with:
+                raise UserError(f"the training to resume has seed {trained_with}, not {seed}; leave --seed away")
+            self.seed = trained_with
+        reward = RewardFunction.load(folder.reward, seed=self.seed)
+        fleet = build_fleet(self.config, self.seed)
+        self.learner = make_learner(self.config, fleet, reward, self.seed)
+        self.trial_env = make_env(self.config, fleet.trial, reward, self.seed, "random")
+        if checkpoint is not None:
+            restore(checkpoint, self.learner.agent, self.learner.optimizer, self.learner.generator)
+            for lane, random_state in zip(self.learner.lanes, checkpoint.state["lanes"], strict=True):
+                lane.set_random_state(random_state)
+            self.counters = Counters(**checkpoint.state["counters"])
+        self.resumed = checkpoint is not None
+
+    def loop(
+        self, minutes: float | None, steps: int | None, control: Control, on_update: Callable[[Report], None]
+    ) -> Report:
+        """Alternate between driving and learning until the budget is spent or a signal asks to stop."""
+        counters, learner = self.counters, self.learner
+        start_steps, start_wall, begin = counters.steps, counters.wall_s, time.perf_counter()
+        log: TrainingLog | None = None
+        report: Report | None = None
+        for env in (self.trial_env, *(lane.env for lane in learner.lanes)):
+            env.listeners.append(lambda step: control.check())
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(_stop_on_signal(control))
+                while True:
+                    update_begin = time.perf_counter()
+                    try:
+                        rollouts = learner.collect()
+                        stats = learner.learn(rollouts, control.check)
+                    except Cancelled:
+                        if report is None:
+                            raise
+                        break
+                    taken = sum(rollout.rewards.numel() for rollout in rollouts)
+                    counters.update += 1
+                    counters.steps += taken
+                    counters.wall_s = start_wall + time.perf_counter() - begin
+                    metrics = self._count(stats, taken / (time.perf_counter() - update_begin))
+                    if minutes is not None:
+                        share = (counters.wall_s - start_wall) / (60 * minutes)
+                    else:
+                        share = (counters.steps - start_steps) / (steps or 1)
+                    finished = share >= 1 or control.stopped
+                    due = finished or control.take_save_request() or counters.update % TRIAL_EVERY == 0
+                    trial = self._drive_trial() if due else None
+                    finished = finished or control.cancelled
+                    if trial:
+                        metrics |= {f"trial_{name}": value for name, value in asdict(trial).items() if name != "laps"}
+                    if log is None:
+                        # Only now, when the reward function has proved to work, is an earlier training put away.
+                        log = stack.enter_context(self._open_log())
+                    log.write(metrics)
+                    if trial:
+                        self._save(trial)
+                    report = Report(counters, metrics, trial, min(share, 1.0))
+                    on_update(report)
+                    if finished:
+                        break
+                    begin += control.wait_while_paused()
+                if control.cancelled:
+                    self._save(None)
+        except RewardError as error:
+            path = self.folder.training / "failed_step.json"
+            error.save_failed_step(path)
+            kept = "the checkpoints so far are kept" if log is not None else "nothing else was changed"
+            raise UserError(f"{error}. The step is saved in {path}; {kept}.") from error
+        except DeepRacerError:
+            if report is not None:
+                self._save(None)
+            raise
+        self._export()
+        return report
+
+    def _open_log(self) -> TrainingLog:
+        if not self.resumed:
+            _move_aside(self.folder)
+        lane = self.learner.lanes[0]
+        log = TrainingLog(
+            self.folder, lane.env.simulator.track, resume_after=self.counters.update - 1 if self.resumed else None
+        )
+        lane.env.listeners.append(log.record)
+        return log
+
+    def _count(self, stats: dict[str, float], steps_per_s: float) -> dict[str, float | int | None]:
+        counters = self.counters
+        episodes = self.learner.pop_episodes()
+        laps = [episode for episode in episodes if episode.status is EpisodeStatus.LAP_COMPLETE]
+        counters.episodes += len(episodes)
+        counters.laps += len(laps)
+        if laps and counters.first_lap_s is None:
+            counters.first_lap_s, counters.first_lap_steps = counters.wall_s, counters.steps
+        self.recent = (self.recent + episodes)[-EPISODE_WINDOW:]
+        recent_laps = [episode.lap_time_s for episode in self.recent if episode.status is EpisodeStatus.LAP_COMPLETE]
+        return {
+            "update": counters.update,
+            "steps": counters.steps,
+            "wall_s": round(counters.wall_s, 3),
+            "episodes": counters.episodes,
+            "reward_mean": _mean([episode.reward for episode in self.recent]),
+            "progress_mean": _mean([episode.progress for episode in self.recent]),
+            "laps": counters.laps,
+            "lap_time_mean_s": _mean(recent_laps),
+            **stats,
+            "steps_per_s": round(steps_per_s, 1),
+        }
+
+    def _drive_trial(self) -> Trial | None:
+        try:
+            trial = drive_trial(self.learner.agent, self.trial_env, self.seed)
+        except Cancelled:
+            return None
+        for lane in self.learner.lanes:
+            if lane.env.simulator is self.trial_env.simulator:
+                lane.restart()  # its cars were borrowed
+        if trial.laps_completed == trial.laps and self.counters.clean_s is None:
+            self.counters.clean_s = self.counters.wall_s
+        return trial
+
+    def _save(self, trial: Trial | None) -> None:
+        """Write a checkpoint; without a trial it is the best one only if it is the first one."""
+        score = [float(value) for value in trial.score] if trial else []
+        best = score > self.counters.best or "best" not in self.store.index()
+        if best:
+            self.counters.best = score
+        learner = self.learner
+        state = {
+            "seed": self.seed,
+            "counters": asdict(self.counters),
+            "lanes": [lane.random_state() for lane in learner.lanes],
+        }
+        self.store.save(
+            capture(learner.agent, learner.optimizer, learner.generator, state), self.counters.update, best=best
+        )
+
+    def _export(self) -> None:
+        best = self.store.load("best")
+        restore(best, self.learner.agent, None, None)
+        counters = best.state["counters"]
+        provenance = {
+            "model": self.folder.name,
+            "track": self.config.track,
+            "seed": self.seed,
+            "update": counters["update"],
+            "steps": counters["steps"],
+            "training_s": round(counters["wall_s"], 1),
+            "reward_function_sha256": sha256_of(self.folder.reward),
+            "torch": torch.__version__,
+        }
+        export_policy(self.folder, self.config, self.learner.agent, self.vehicle, provenance)
+
+
+@contextmanager
+def _stop_on_signal(control: Control) -> Iterator[None]:
+    """Turn the first Ctrl-C or SIGTERM into a wish to stop after the current update; the second one is not caught."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore_handlers() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        restore_handlers()
+        control.stop()
+
+    for number in previous:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        restore_handlers()
+
+
+def _move_aside(folder: ModelFolder) -> None:
+    """Keep an earlier training under `training/previous-<n>` rather than overwrite it."""
+    written = (folder.checkpoints, folder.metrics_jsonl, folder.tensorboard, folder.simtrace)
+    earlier = [path for path in written if path.exists()]
+    if not earlier:
+        return
+    number = 1
+    while (target := folder.training / f"previous-{number}").exists():
+        number += 1
+    target.mkdir()
+    for path in earlier:
+        shutil.move(path, target / path.name)
+    logger.info("The earlier training is kept in %s.", target)
+
+
+def _mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None

@@ -1,0 +1,263 @@
+"""Training runs in small: budgets, seeds, resuming, stopping, and failures that lose nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from deepracer_inference.errors import DeepRacerError, UserError
+from deepracer_inference.policy_file import load_policy
+from deepracer_inference.runtime import OnnxPolicy
+from deepracer_inference.vehicle import load_vehicle
+from deepracer_sim.embedded import EmbeddedSimulator
+from deepracer_sim.tracks.library import load_track
+from deepracer_training.checkpoint import CheckpointFolder, restore
+from deepracer_training.models.config import ModelConfig, continuous_action_space, discrete_action_space, preset_config
+from deepracer_training.models.folder import ModelFolder
+from deepracer_training.networks import ARCHITECTURES, ActorCritic, DeployedPolicy
+from deepracer_training.traces import read_trace
+from deepracer_training.training import Report, train
+from deepracer_training.training_log import read_metrics_lines
+
+REWARD = """
+def reward_function(params):
+    if not params["all_wheels_on_track"]:
+        return 0.0
+    return params["speed"] * (1.0 - params["distance_from_center"] / params["track_width"])
+"""
+STEPS = 32 * 64
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DEEPRACER_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def create(name: str = "m", reward: str = REWARD, **changes: Any) -> ModelFolder:
+    config = preset_config("fast", name=name, track="riverside")
+    return ModelFolder.create(name, ModelConfig.model_validate({**config.model_dump(), **changes}), reward)
+
+
+def rows(folder: ModelFolder) -> list[dict[str, Any]]:
+    """Metrics without those that the wall clock decides."""
+    clock = ("wall_s", "steps_per_s")
+    lines = read_metrics_lines(folder.metrics_jsonl.read_text())
+    return [{key: value for key, value in row.items() if key not in clock} for row in lines]
+
+
+def snapshot(folder: ModelFolder) -> dict[str, bytes]:
+    return {str(p.relative_to(folder.path)): p.read_bytes() for p in folder.path.rglob("*") if p.is_file()}
+
+
+def test_steps_budget_writes_metrics_checkpoint_events_and_policy() -> None:
+    folder, reports = create(), []
+    report = train(folder, steps=3 * STEPS, on_update=lambda report: reports.append(report.share))
+    assert report.counters.steps == 3 * STEPS
+    assert reports == pytest.approx([1 / 3, 2 / 3, 1.0])
+    assert [row["update"] for row in rows(folder)] == [1, 2, 3]
+    assert CheckpointFolder(folder.checkpoints).load("last").state["counters"]["update"] == 3
+    assert list(folder.tensorboard.glob("events.*"))
+    assert load_policy(folder.policy).manifest.provenance["steps"] == 3 * STEPS
+
+
+def test_traces_hold_twenty_whole_episodes_of_car_0_each_numbered_on() -> None:
+    few_cars = {"cars": 2, "horizon_steps": 256, "max_episode_steps": 30}
+    folder = create(training=few_cars)
+    train(folder, steps=8 * 2 * 256)
+    numbers, files = [], sorted(folder.simtrace.glob("*-iteration.csv"))
+    for number, path in enumerate(files):
+        assert path.name == f"{number}-iteration.csv"
+        episodes = list(read_trace(path).episodes())
+        numbers += [int(episode.episode[0]) for episode in episodes]
+        for episode in episodes:
+            assert episode.steps.tolist() == list(range(1, len(episode) + 1))
+            assert episode.done.tolist() == [False] * (len(episode) - 1) + [True]
+    assert numbers == list(range(20 * len(files)))
+    assert len(files) >= 2
+
+
+def test_same_seed_gives_identical_metrics_and_policy_and_another_seed_another() -> None:
+    first, second, third = create("a"), create("b"), create("c")
+    train(first, steps=3 * STEPS, seed=4)
+    train(second, steps=3 * STEPS, seed=4)
+    train(third, steps=3 * STEPS, seed=5)
+    assert rows(first) == rows(second)
+    assert (first.policy / "policy.onnx").read_bytes() == (second.policy / "policy.onnx").read_bytes()
+    assert rows(first) != rows(third)
+
+
+def test_learns_more_reward_per_step() -> None:
+    folder = create()
+    train(folder, steps=10 * STEPS, seed=1)
+    progress = [row["progress_mean"] for row in rows(folder)]
+    assert progress[-1] > 2 * progress[0]
+
+
+def test_exported_graph_equals_the_network_on_rendered_frames() -> None:
+    for name, space in (("continuous", continuous_action_space()), ("discrete", discrete_action_space())):
+        folder = create(name, action_space=space.model_dump())
+        train(folder, steps=2 * STEPS)
+        config = folder.config
+        agent = ActorCritic(config.network, config.observation, config.action_space).eval()
+        restore(CheckpointFolder(folder.checkpoints).load("best"), agent, None, None)
+        policy = DeployedPolicy(agent, config.action_space)
+        track = load_track("riverside")
+        simulator = EmbeddedSimulator(track, load_vehicle("deepracer"), 50, observation=config.observation)
+        random = np.random.default_rng(0)
+        simulator.reset(
+            np.arange(50), track.pose_at(random.uniform(0, track.length, 50), random.uniform(-0.3, 0.3, 50))
+        )
+        images = simulator.images()[..., None].copy()
+        with torch.no_grad():
+            ours = [out.numpy() for out in policy(torch.from_numpy(images))]
+        command = OnnxPolicy(load_policy(folder.policy)).act(images)
+        np.testing.assert_allclose(command.steering_angle, ours[0], atol=1e-4)
+        np.testing.assert_allclose(command.speed, ours[1], atol=1e-4)
+        if command.probabilities is not None:
+            np.testing.assert_allclose(command.probabilities, ours[2], atol=1e-4)
+            assert np.array_equal(command.probabilities.argmax(1), ours[2].argmax(1))
+
+
+@pytest.mark.parametrize("network", [name for name in ARCHITECTURES if name != "compact"])
+def test_aws_networks_and_schedule_train(network: str) -> None:
+    config = preset_config("aws", name="aws", track="riverside")
+    changes = {
+        "network": network,
+        "hyperparameters": {"num_epochs": 3, "num_episodes_between_training": 5, "batch_size": 512},
+        "training": {**config.training.model_dump(), "cars": 8, "max_episode_steps": 20},
+    }
+    folder = ModelFolder.create("aws", ModelConfig.model_validate({**config.model_dump(), **changes}), REWARD)
+    train(folder, steps=1)
+    row = rows(folder)[0]
+    assert row["episodes"] >= 5
+    assert np.isfinite(row["policy_loss"])
+    assert load_policy(folder.policy).metadata.neural_network == network
+
+
+def test_resume_goes_on_from_the_checkpoint_and_drops_what_came_after_it() -> None:
+    folder = create()
+    train(folder, steps=2 * STEPS)
+    first = rows(folder)
+    # A process that was killed after its last checkpoint leaves more metrics, the last line cut in half.
+    with folder.metrics_jsonl.open("a") as file:
+        file.write(json.dumps({"update": 3, "steps": 99}) + '\n{"update": 4, "st')
+    report = train(folder, steps=2 * STEPS, resume=True)
+    assert report.counters.steps == 4 * STEPS
+    after = rows(folder)
+    assert [row["update"] for row in after] == [1, 2, 3, 4]
+    assert after[:2] == first
+    assert after[2]["steps"] == 3 * STEPS
+
+
+def test_training_again_keeps_the_earlier_training_aside() -> None:
+    folder = create()
+    train(folder, steps=STEPS)
+    before = folder.metrics_jsonl.read_text()
+    train(folder, steps=STEPS, seed=8)
+    assert (folder.training / "previous-1" / "metrics.jsonl").read_text() == before
+    assert len(rows(folder)) == 1
+
+
+def test_resume_without_training_says_so_and_changes_nothing() -> None:
+    folder = create()
+    before = snapshot(folder)
+    with pytest.raises(UserError, match="train the model first"):
+        train(folder, steps=STEPS, resume=True)
+    assert snapshot(folder) == before
+
+
+def test_resume_with_another_seed_is_refused() -> None:
+    folder = create()
+    train(folder, steps=STEPS, seed=1)
+    with pytest.raises(UserError, match="has seed 1, not 2"):
+        train(folder, steps=STEPS, seed=2, resume=True)
+
+
+def test_a_failing_reward_function_saves_the_step_and_loses_nothing() -> None:
+    source = REWARD.replace(
+        "    if not", "    if params['steps'] > 3:\n        return params['nothing']\n    if not", 1
+    )
+    folder = create(reward=REWARD)
+    train(folder, steps=STEPS)
+    metrics, policy = folder.metrics_jsonl.read_bytes(), snapshot(folder)["policy/policy.onnx"]
+    folder.reward.write_text(source)
+    with pytest.raises(UserError, match=r"reward_function.py:4: KeyError.*failed_step.json"):
+        train(folder, steps=STEPS)
+    step = json.loads((folder.training / "failed_step.json").read_text())
+    assert step["params"]["steps"] == 4
+    assert folder.metrics_jsonl.read_bytes() == metrics
+    assert snapshot(folder)["policy/policy.onnx"] == policy
+    assert not list(folder.training.glob("previous-*"))
+
+
+def test_a_reward_function_that_draws_random_numbers_stays_reproducible() -> None:
+    source = "import random\ndef reward_function(params):\n    return params['speed'] + random.random()\n"
+    first, second = create("a", source), create("b", source)
+    train(first, steps=2 * STEPS)
+    train(second, steps=2 * STEPS)
+    assert rows(first) == rows(second)
+
+
+def test_a_second_trainer_is_refused() -> None:
+    folder = create()
+    with folder.lock(), pytest.raises(DeepRacerError, match="being trained by another process"):
+        train(folder, steps=STEPS)
+
+
+@pytest.mark.parametrize(
+    "budget", [{}, {"minutes": 1, "steps": 1}, {"minutes": -1}, {"minutes": float("nan")}, {"steps": 0}]
+)
+def test_a_budget_that_makes_no_sense_is_refused(budget: dict[str, float]) -> None:
+    with pytest.raises(UserError, match="budget"):
+        train(create(), **budget)  # type: ignore[arg-type]
+
+
+def start_training(folder: ModelFolder) -> subprocess.Popen[bytes]:
+    """Train in another process and return when the first checkpoint is there."""
+    code = (
+        "from deepracer_training.models.folder import ModelFolder\n"
+        "from deepracer_training.training import train\n"
+        f"train(ModelFolder.open({folder.name!r}), minutes=5)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, env=dict(os.environ))
+    deadline = time.monotonic() + 120
+    while not CheckpointFolder(folder.checkpoints).index():
+        assert process.poll() is None, process.stderr.read().decode()  # type: ignore[union-attr]
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.05)
+    return process
+
+
+def test_ctrl_c_ends_cleanly_with_checkpoint_and_policy() -> None:
+    folder = create()
+    process = start_training(folder)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+    assert b"Traceback" not in process.stderr.read()  # type: ignore[union-attr]
+    assert load_policy(folder.policy)
+    last = CheckpointFolder(folder.checkpoints).load("last").state["counters"]["update"]
+    assert last == rows(folder)[-1]["update"]
+
+
+def test_killed_at_any_moment_training_resumes_from_a_whole_checkpoint() -> None:
+    folder = create()
+    process = start_training(folder)
+    process.kill()
+    process.wait()
+    saved = CheckpointFolder(folder.checkpoints).load("last").state["counters"]
+    report: Report = train(folder, steps=STEPS, resume=True)
+    assert report.counters.update == saved["update"] + 1
+    updates = [row["update"] for row in rows(folder)]
+    assert updates == list(range(1, saved["update"] + 2))

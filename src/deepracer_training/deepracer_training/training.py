@@ -5,13 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from types import FrameType
 
 import numpy as np
 import torch
@@ -21,6 +18,7 @@ from deepracer_inference.files import sha256_of
 from deepracer_inference.vehicle import Vehicle, load_vehicle
 from deepracer_sim.race.rules import EpisodeStatus
 from deepracer_training.checkpoint import CheckpointFolder, capture, restore
+from deepracer_training.control import Cancelled, Control, stop_on_signal
 from deepracer_training.environment import Episode, Step
 from deepracer_training.export import export_policy
 from deepracer_training.learner import Fleet, Trial, drive_trial, embedded_fleet, make_env, make_learner
@@ -110,77 +108,6 @@ def train(
         return run.loop(minutes, steps, control or Control(), on_update or (lambda report: None))
 
 
-class Control:
-    """A training's remote control for other threads; everything but `cancel` takes effect between two updates."""
-
-    def __init__(self) -> None:
-        self._stopped = threading.Event()
-        self._going = threading.Event()
-        self._going.set()
-        self._save = threading.Event()
-        self._cancelled = threading.Event()
-
-    def stop(self) -> None:
-        """End the training with a checkpoint and the policy, as when the budget is spent."""
-        self._stopped.set()
-        self._going.set()
-
-    def cancel(self) -> None:
-        """End at once, with a checkpoint and the policy, but without the update or trial under way."""
-        self._cancelled.set()
-        self.stop()
-
-    def check(self) -> None:
-        """Raise `Cancelled` after `cancel`; long work calls this now and then."""
-        if self._cancelled.is_set():
-            raise Cancelled
-
-    def pause(self) -> None:
-        """Rest until `resume`; paused time does not count against the budget."""
-        self._going.clear()
-
-    def resume(self) -> None:
-        """Go on."""
-        self._going.set()
-
-    def save(self) -> None:
-        """Drive a trial and write a checkpoint after the current update."""
-        self._save.set()
-
-    @property
-    def stopped(self) -> bool:
-        """Whether `stop` was called."""
-        return self._stopped.is_set()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether `cancel` was called."""
-        return self._cancelled.is_set()
-
-    @property
-    def paused(self) -> bool:
-        """Whether training rests, or will after the current update."""
-        return not self._going.is_set()
-
-    def take_save_request(self) -> bool:
-        """Return whether `save` was called since the last time."""
-        requested = self._save.is_set()
-        self._save.clear()
-        return requested
-
-    def wait_while_paused(self) -> float:
-        """Return after `resume` or `stop`: the seconds it took."""
-        begin = time.perf_counter()
-        # A wait with a time-out, because Ctrl-C is only noticed between waits.
-        while not self._going.wait(0.2):
-            pass
-        return time.perf_counter() - begin
-
-
-class Cancelled(Exception):  # noqa: N818  (nothing went wrong)
-    """`Control.cancel` was called: unwinds the work under way."""
-
-
 class _Run:
     """One call of `train`, in the order in which things happen."""
 
@@ -227,7 +154,7 @@ class _Run:
             env.listeners.append(lambda step: control.check())
         try:
             with ExitStack() as stack:
-                stack.enter_context(_stop_on_signal(control))
+                stack.enter_context(stop_on_signal(control))
                 while True:
                     update_begin = time.perf_counter()
                     try:
@@ -353,30 +280,6 @@ class _Run:
             "torch": torch.__version__,
         }
         export_policy(self.folder, self.config, self.learner.agent, self.vehicle, provenance)
-
-
-@contextmanager
-def _stop_on_signal(control: Control) -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into a wish to stop after the current update; the second one is not caught."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore_handlers() -> None:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        restore_handlers()
-        control.stop()
-
-    for number in previous:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        restore_handlers()
 
 
 def _move_aside(folder: ModelFolder) -> None:

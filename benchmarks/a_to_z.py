@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def main() -> None:
         "machine": machine(),
         "aws": AWS_ALL_STEPS | laps_in_logs(arguments.shared / "traces"),
         "ours": rows,
-        "first_lap_s": max(row["first_lap_s"] for row in rows),
+        "first_lap_s": max((row["first_lap_s"] or math.inf) for row in rows),
     }
     arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(

@@ -3,34 +3,76 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Adam
 
+from deepracer_inference.config import StrictModel, parse, parse_json
 from deepracer_inference.errors import UserError
-from deepracer_inference.files import write_atomic
+from deepracer_inference.files import TEMPORARY_PREFIX, read_text, write_atomic
+from deepracer_training.models.config import ModelConfig
 
 FORMAT = "deepracer-checkpoint-1"
 INDEX = "checkpoints.json"
+NAME = re.compile(r"\d{6,}\.safetensors")
+
+
+class Counters(BaseModel):
+    """What a training counts."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    update: int = 0
+    steps: int = 0
+    wall_s: float = 0.0
+    episodes: int = 0
+    laps: int = 0
+    first_lap_s: float | None = None
+    first_lap_steps: int | None = None
+    clean_s: float | None = None
+    """Training time until the end of the first greedy trial with every lap complete."""
+    best: list[float] = []
+    """Score of the best checkpoint."""
+
+
+class Task(StrictModel):
+    """What was to be learned; scores of different tasks cannot be compared."""
+
+    track: str
+    reward_function_sha256: str
+
+
+class TrainingState(StrictModel):
+    """All of a training but its tensors, as plain JSON."""
+
+    seed: int
+    task: Task
+    config: ModelConfig
+    counters: Counters
+    lanes: list[dict[str, Any]]
+    """Random state of each lane."""
+    globals: dict[str, Any]
+    """State of the global random generators, which belong to the reward function."""
 
 
 @dataclass
 class Checkpoint:
-    """The state of a training between two updates."""
+    """A training between two updates."""
 
     tensors: dict[str, Tensor]
     """`agent.*`, `optimizer.*` and `random.torch`."""
-    state: dict[str, Any]
-    """Counters, the environment's random state and the fingerprint of the network; plain JSON."""
+    state: TrainingState
 
 
-def capture(agent: nn.Module, optimizer: Adam, generator: torch.Generator, state: dict[str, Any]) -> Checkpoint:
+def capture(agent: nn.Module, optimizer: Adam, generator: torch.Generator, state: TrainingState) -> Checkpoint:
     """Collect what a checkpoint holds."""
     tensors = {f"agent.{name}": tensor.detach() for name, tensor in agent.state_dict().items()}
     for name, parameter in agent.named_parameters():
@@ -82,14 +124,15 @@ class CheckpointFolder:
     def save(self, checkpoint: Checkpoint, update: int, *, best: bool) -> None:
         """Write a checkpoint, make it the last (and the best), and delete those that nothing names any more."""
         name = f"{update:06d}.safetensors"
-        metadata = {"format": FORMAT, "state": json.dumps(checkpoint.state)}
+        metadata = {"format": FORMAT, "state": checkpoint.state.model_dump_json()}
         self.path.mkdir(parents=True, exist_ok=True)
         tensors = {key: tensor.contiguous() for key, tensor in checkpoint.tensors.items()}
         write_atomic(self.path / name, save(tensors, metadata))
         index = {"best": name if best else self.index().get("best"), "last": name}
         write_atomic(self.path / INDEX, json.dumps(index, indent=1) + "\n")
-        for file in self.path.glob("*.safetensors"):
-            if file.name not in index.values():
+        for file in self.path.iterdir():
+            outdated = NAME.fullmatch(file.name) and file.name not in index.values()
+            if outdated or file.name.startswith(TEMPORARY_PREFIX):  # the latter of a process that was killed
                 file.unlink(missing_ok=True)
 
     def index(self) -> dict[str, str]:
@@ -101,14 +144,17 @@ class CheckpointFolder:
         path = self.path / INDEX
         if not path.exists():
             return {}
+        mend = "start anew with train without --resume"
         try:
-            index = json.loads(path.read_text(encoding="utf-8"))
-            names = {key: index[key] for key in ("best", "last") if index.get(key)}
-        except (ValueError, AttributeError) as error:
-            raise UserError(f"{path}: not a checkpoint index ({error}); start anew without --resume") from error
+            index = json.loads(read_text(path))
+        except ValueError as error:
+            raise UserError(f"{path}: not a checkpoint index ({error}); {mend}") from error
+        if not isinstance(index, dict):
+            raise UserError(f"{path}: not a checkpoint index, but {index!r}; {mend}")
+        names = {key: index[key] for key in ("best", "last") if index.get(key)}
         for name in names.values():
-            if not isinstance(name, str) or Path(name).name != name:
-                raise UserError(f"{path}: {name!r} is not the name of a checkpoint; start anew without --resume")
+            if not isinstance(name, str) or not NAME.fullmatch(name):
+                raise UserError(f"{path}: {name!r} is not the name of a checkpoint; {mend}")
         return names
 
     def load(self, which: str) -> Checkpoint:
@@ -136,7 +182,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
             if metadata.get("format") != FORMAT:
                 raise UserError(f"{path}: a safetensors file, but not a checkpoint of ours; {mend}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-        return Checkpoint(tensors, json.loads(metadata["state"]))
+        if "random.torch" not in tensors:
+            raise UserError(f"{path}: the state of the random generator is missing; {mend}")
+        return Checkpoint(tensors, parse(parse_json(metadata["state"], str(path)), TrainingState, str(path)))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         reason = "the file is empty" if path.is_file() and not path.stat().st_size else str(error)
         raise UserError(f"{path}: not a whole checkpoint ({reason}); {mend}") from error

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+logger = logging.getLogger(__name__)
 
 
 class Control:
@@ -83,7 +86,7 @@ class Cancelled(Exception):  # noqa: N818  (nothing went wrong)
 
 @contextmanager
 def stop_on_signal(control: Control) -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into a wish to stop after the current update; the second one is not caught."""
+    """Turn Ctrl-C and SIGTERM into `control.stop`, the second one into `control.cancel`; a third one is not caught."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -94,8 +97,12 @@ def stop_on_signal(control: Control) -> Iterator[None]:
             signal.signal(number, handler)
 
     def stop(number: int, frame: FrameType | None) -> None:
-        restore_handlers()
-        control.stop()
+        if control.stopped:
+            restore_handlers()
+            control.cancel()
+        else:
+            logger.warning("Stopping after this update; once more to drop the update and stop at once.")
+            control.stop()
 
     for number in previous:
         signal.signal(number, stop)

@@ -105,7 +105,7 @@ class RacingEnv(VectorEnv[FrameArray, NDArray[Any], NDArray[Any]]):
         self._inputs = RewardInputs(simulator.track, simulator.vehicle)
         self.reward_function = reward_function
         self._round_robin = start == "round_robin"
-        self._next_start = 0
+        self.next_start = 0
         self.random = np.random.default_rng([seed, 1])
         self._returns = np.zeros(self.num_envs)
         self._episodes: list[Episode] = []
@@ -116,7 +116,7 @@ class RacingEnv(VectorEnv[FrameArray, NDArray[Any], NDArray[Any]]):
         """Start a new episode in every car."""
         if seed is not None:
             self.random = np.random.default_rng([seed, 1])
-            self._next_start = 0
+            self.next_start = 0
         self._start(np.arange(self.num_envs))
         return self._observations().copy(), {}
 
@@ -166,8 +166,8 @@ class RacingEnv(VectorEnv[FrameArray, NDArray[Any], NDArray[Any]]):
     def _start(self, cars: IntArray) -> None:
         track = self.simulator.track
         if self._round_robin:
-            turns = self._next_start + np.arange(len(cars))
-            self._next_start += len(cars)
+            turns = self.next_start + np.arange(len(cars))
+            self.next_start += len(cars)
             poses = track.pose_at((turns * ROUND_ROBIN_ADVANCE % 1.0) * track.length)
         else:
             arc_length, lateral, yaw = self.random.random((3, len(cars)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import math
+import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from deepracer_inference.errors import UserError
 from deepracer_inference.vehicle import load_vehicle
 from deepracer_sim.camera.world import World
 from deepracer_sim.embedded import EmbeddedSimulator
@@ -28,6 +29,8 @@ LANES = 2
 """The cars are driven in two halves by two threads, so that one half's Python runs while the other's kernels do; always
 two, because the result must not depend on the machine."""
 TRIAL_CARS = 16
+NO_LAP_S = 1e9
+"""Lap time of a trial without a complete lap, to compare."""
 MAX_ROLLOUT_STEPS = 10_000
 """AWS's cap on the experience of one update; the rest of an endless episode is bootstrapped instead of dropped."""
 
@@ -74,15 +77,48 @@ class Lane:
         return Rollout(observations, actions, log_probs, values, all_rewards, dones, last_values)
 
     def random_state(self) -> dict[str, Any]:
-        """Return the state of both random generators as plain JSON."""
+        """Return the state of actions and starts as plain JSON."""
         actions = base64.b64encode(self.generator.get_state().numpy().tobytes()).decode("ascii")
-        return {"actions": actions, "starts": self.env.random.bit_generator.state}
+        return {"actions": actions, "starts": self.env.random.bit_generator.state, "next_start": self.env.next_start}
 
     def set_random_state(self, state: dict[str, Any]) -> None:
-        """Go on where `random_state` was taken."""
-        actions = np.frombuffer(base64.b64decode(state["actions"]), np.uint8).copy()
-        self.generator.set_state(torch.from_numpy(actions))
-        self.env.random.bit_generator.state = state["starts"]
+        """Go on where `random_state` was taken.
+
+        Raises:
+            UserError: It was not.
+        """
+        try:
+            actions = np.frombuffer(base64.b64decode(state["actions"]), np.uint8).copy()
+            self.generator.set_state(torch.from_numpy(actions))
+            self.env.random.bit_generator.state = state["starts"]
+            self.env.next_start = int(state["next_start"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"the random state in the checkpoint is damaged ({error}); start anew") from error
+
+
+def global_random_state() -> dict[str, Any]:
+    """Return the state of the generators that reward functions and dropout draw from as plain JSON."""
+    numpy_state = np.random.get_state(legacy=False)
+    assert isinstance(numpy_state, dict)
+    torch_state = base64.b64encode(torch.get_rng_state().numpy().tobytes()).decode("ascii")
+    inner = {**numpy_state["state"], "key": numpy_state["state"]["key"].tolist()}
+    return {"python": random.getstate(), "numpy": {**numpy_state, "state": inner}, "torch": torch_state}
+
+
+def set_global_random_state(state: dict[str, Any]) -> None:
+    """Go on where `global_random_state` was taken.
+
+    Raises:
+        UserError: It was not.
+    """
+    try:
+        version, numbers, gauss = state["python"]
+        random.setstate((version, tuple(numbers), gauss))
+        inner = {**state["numpy"]["state"], "key": np.array(state["numpy"]["state"]["key"], np.uint32)}
+        np.random.set_state({**state["numpy"], "state": inner})
+        torch.set_rng_state(torch.from_numpy(np.frombuffer(base64.b64decode(state["torch"]), np.uint8).copy()))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"the random state in the checkpoint is damaged ({error}); start anew") from error
 
 
 class Learner:
@@ -112,8 +148,8 @@ class Learner:
         )
         self.ppo = PPO(self.agent, self.optimizer, settings, self.generator)
         # Lanes share the global random generators that a reward function may draw from: then one after the other.
-        chance = any(lane.env.reward_function.uses_chance for lane in lanes)
-        self._pool = ThreadPoolExecutor(1 if chance else len(lanes), "lane")
+        alone = any(lane.env.reward_function.may_share_state for lane in lanes)
+        self._pool = ThreadPoolExecutor(1 if alone else len(lanes), "lane")
 
     def collect(self) -> list[Rollout]:
         """Drive all lanes until the update schedule asks for an update; one rollout per lane."""
@@ -154,7 +190,7 @@ class Trial:
     @property
     def score(self) -> tuple[int, float, float]:
         """Sort key: more complete laps, then more progress, then faster laps."""
-        return (self.laps_completed, round(self.progress_mean, 3), -(self.lap_time_mean_s or math.inf))
+        return (self.laps_completed, round(self.progress_mean, 3), -(self.lap_time_mean_s or NO_LAP_S))
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from deepracer_inference.errors import DeepRacerError
 from deepracer_training.networks import ActorCritic
 
 
@@ -129,7 +130,12 @@ class PPO:
                     continue  # a small rest would take a full step on a noisy gradient
                 before_batch()
                 sums += self._gradient([column[batch] for column in columns])
-                clip_grad_norm_(self.agent.parameters(), settings.max_grad_norm)
+                norm = clip_grad_norm_(self.agent.parameters(), settings.max_grad_norm)
+                if not norm.isfinite():
+                    raise DeepRacerError(
+                        "the training has diverged: a gradient is not finite; lower hyperparameters.lr in model.yaml, "
+                        "or see whether the rewards are huge, and go on with --resume from the last checkpoint"
+                    )
                 self.optimizer.step()
                 steps += 1
         self.agent.eval()

@@ -8,20 +8,29 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 
 from deepracer_inference.errors import DeepRacerError, UserError
-from deepracer_inference.files import sha256_of
+from deepracer_inference.files import atomic_directory, sha256_of
 from deepracer_inference.vehicle import Vehicle, load_vehicle
 from deepracer_sim.race.rules import EpisodeStatus
-from deepracer_training.checkpoint import CheckpointFolder, capture, restore
+from deepracer_training.checkpoint import CheckpointFolder, Counters, Task, TrainingState, capture, restore
 from deepracer_training.control import Cancelled, Control, stop_on_signal
 from deepracer_training.environment import Episode, Step
 from deepracer_training.export import export_policy
-from deepracer_training.learner import Fleet, Trial, drive_trial, embedded_fleet, make_env, make_learner
+from deepracer_training.learner import (
+    Fleet,
+    Trial,
+    drive_trial,
+    embedded_fleet,
+    global_random_state,
+    make_env,
+    make_learner,
+    set_global_random_state,
+)
 from deepracer_training.models.config import ModelConfig
 from deepracer_training.models.folder import ModelFolder
 from deepracer_training.rewards.function import RewardError, RewardFunction
@@ -31,24 +40,9 @@ logger = logging.getLogger(__name__)
 
 TRIAL_EVERY = 10
 """Updates between two greedy evaluations, each followed by a checkpoint."""
+SAVE_EVERY_S = 30.0
+"""Longest training time without a checkpoint, apart from the update under way."""
 EPISODE_WINDOW = 40
-
-
-@dataclass
-class Counters:
-    """What a checkpoint counts."""
-
-    update: int = 0
-    steps: int = 0
-    wall_s: float = 0.0
-    episodes: int = 0
-    laps: int = 0
-    first_lap_s: float | None = None
-    first_lap_steps: int | None = None
-    clean_s: float | None = None
-    """Training time until the first greedy evaluation with every lap complete."""
-    best: list[float] = field(default_factory=list)
-    """Score of the best checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +79,7 @@ def train(
         minutes: Wall-clock budget.
         steps: Budget in environment steps of all cars together.
         seed: Overrides the one of model.yaml.
-        resume: Go on from the last checkpoint. Without it, an earlier training is moved to `training/previous-<n>`.
+        resume: Go on from the last checkpoint. Without it, an earlier training is kept as `training/previous-<n>`.
         control: Lets another thread pause, save and stop; Ctrl-C and SIGTERM stop too.
         config: Instead of the folder's, when a caller changes a setting for this training only.
         build_fleet: Makes the simulators from the configuration and the seed.
@@ -124,22 +118,31 @@ class _Run:
         self.vehicle: Vehicle = load_vehicle(self.config.vehicle)
         self.counters = Counters()
         self.recent: list[Episode] = []
+        if folder.policy.exists() and not folder.policy.is_dir():
+            raise UserError(f"{folder.policy} is in the way: the policy is written to a folder of this name; remove it")
         checkpoint = self.store.load("last") if resume else None
         self.seed = self.config.training.seed if seed is None else seed
         if checkpoint is not None:
-            trained_with = checkpoint.state["seed"]
-            if seed is not None and seed != trained_with:
-                raise UserError(f"the training to resume has seed {trained_with}, not {seed}; leave --seed away")
-            self.seed = trained_with
+            _check_resumable(checkpoint.state, config, seed)
+            self.seed = checkpoint.state.seed
         reward = RewardFunction.load(folder.reward, seed=self.seed)
+        self.task = Task(track=config.track, reward_function_sha256=sha256_of(folder.reward))
+        self.keep_best = checkpoint is not None and checkpoint.state.task == self.task
+        """Whether a best checkpoint of an earlier run may still be the best of this one."""
         fleet = build_fleet(self.config, self.seed)
         self.learner = make_learner(self.config, fleet, reward, self.seed)
         self.trial_env = make_env(self.config, fleet.trial, reward, self.seed, "random")
         if checkpoint is not None:
+            self.store.load("best")  # to be found damaged now, not when the budget is spent
             restore(checkpoint, self.learner.agent, self.learner.optimizer, self.learner.generator)
-            for lane, random_state in zip(self.learner.lanes, checkpoint.state["lanes"], strict=True):
+            # A training that began with other simulators may have had another number of lanes.
+            for lane, random_state in zip(self.learner.lanes, checkpoint.state.lanes, strict=False):
                 lane.set_random_state(random_state)
-            self.counters = Counters(**checkpoint.state["counters"])
+            set_global_random_state(checkpoint.state.globals)
+            self.counters = checkpoint.state.counters
+            if not self.keep_best:
+                logger.warning("Track or reward function have changed: the best checkpoint is chosen anew.")
+                self.counters.best = []
         self.resumed = checkpoint is not None
 
     def loop(
@@ -169,6 +172,9 @@ class _Run:
                     counters.steps += taken
                     counters.wall_s = start_wall + time.perf_counter() - begin
                     metrics = self._count(stats, taken / (time.perf_counter() - update_begin))
+                    if log is None:
+                        # Only now, when all has proved to work, does a new training take the place of an old one.
+                        log = stack.enter_context(self._open_log())
                     if minutes is not None:
                         share = (counters.wall_s - start_wall) / (60 * minutes)
                     else:
@@ -177,13 +183,13 @@ class _Run:
                     due = finished or control.take_save_request() or counters.update % TRIAL_EVERY == 0
                     trial = self._drive_trial() if due else None
                     finished = finished or control.cancelled
+                    counters.wall_s = start_wall + time.perf_counter() - begin
                     if trial:
                         metrics |= {f"trial_{name}": value for name, value in asdict(trial).items() if name != "laps"}
-                    if log is None:
-                        # Only now, when the reward function has proved to work, is an earlier training put away.
-                        log = stack.enter_context(self._open_log())
+                        if trial.laps_completed == trial.laps and counters.clean_s is None:
+                            counters.clean_s = counters.wall_s
                     log.write(metrics)
-                    if trial:
+                    if trial or time.perf_counter() - self.saved_at > SAVE_EVERY_S:
                         self._save(trial)
                     report = Report(counters, metrics, trial, min(share, 1.0))
                     on_update(report)
@@ -193,9 +199,13 @@ class _Run:
                 if control.cancelled:
                     self._save(None)
         except RewardError as error:
+            kept = "nothing else was changed"
+            if log is not None:
+                self._save(None)
+                self._export()
+                kept = "the training up to it is kept, with its policy"
             path = self.folder.training / "failed_step.json"
             error.save_failed_step(path)
-            kept = "the checkpoints so far are kept" if log is not None else "nothing else was changed"
             raise UserError(f"{error}. The step is saved in {path}; {kept}.") from error
         except DeepRacerError:
             if report is not None:
@@ -205,8 +215,13 @@ class _Run:
         return report
 
     def _open_log(self) -> TrainingLog:
+        """Let the training begin on disk: a new one starts with its first checkpoint, in one step."""
         if not self.resumed:
-            _move_aside(self.folder)
+            _keep_aside(self.folder)
+            self._save(None)
+            for path in (self.folder.tensorboard, self.folder.simtrace):
+                shutil.rmtree(path, ignore_errors=True)
+        self.saved_at = time.perf_counter()
         lane = self.learner.lanes[0]
         log = TrainingLog(
             self.folder, lane.env.simulator.track, resume_after=self.counters.update - 1 if self.resumed else None
@@ -245,45 +260,64 @@ class _Run:
         for lane in self.learner.lanes:
             if lane.env.simulator is self.trial_env.simulator:
                 lane.restart()  # its cars were borrowed
-        if trial.laps_completed == trial.laps and self.counters.clean_s is None:
-            self.counters.clean_s = self.counters.wall_s
         return trial
 
     def _save(self, trial: Trial | None) -> None:
-        """Write a checkpoint; without a trial it is the best one only if it is the first one."""
+        """Write a checkpoint; without a trial it is the best one only as long as there was none for this task."""
         score = [float(value) for value in trial.score] if trial else []
-        best = score > self.counters.best or "best" not in self.store.index()
+        best = not self.keep_best or not self.counters.best or score > self.counters.best
         if best:
-            self.counters.best = score
+            self.counters.best, self.keep_best = score, True
         learner = self.learner
-        state = {
-            "seed": self.seed,
-            "counters": asdict(self.counters),
-            "lanes": [lane.random_state() for lane in learner.lanes],
-        }
-        self.store.save(
-            capture(learner.agent, learner.optimizer, learner.generator, state), self.counters.update, best=best
+        state = TrainingState(
+            seed=self.seed,
+            task=self.task,
+            config=self.config,
+            counters=self.counters,
+            lanes=[lane.random_state() for lane in learner.lanes],
+            globals=global_random_state(),
         )
+        checkpoint = capture(learner.agent, learner.optimizer, learner.generator, state)
+        self.store.save(checkpoint, self.counters.update, best=best)
+        self.saved_at = time.perf_counter()
 
     def _export(self) -> None:
         best = self.store.load("best")
         restore(best, self.learner.agent, None, None)
-        counters = best.state["counters"]
+        counters = best.state.counters
         provenance = {
             "model": self.folder.name,
-            "track": self.config.track,
+            "track": best.state.task.track,
             "seed": self.seed,
-            "update": counters["update"],
-            "steps": counters["steps"],
-            "training_s": round(counters["wall_s"], 1),
-            "reward_function_sha256": sha256_of(self.folder.reward),
+            "update": counters.update,
+            "steps": counters.steps,
+            "training_s": round(counters.wall_s, 1),
+            "reward_function_sha256": best.state.task.reward_function_sha256,
             "torch": torch.__version__,
         }
         export_policy(self.folder, self.config, self.learner.agent, self.vehicle, provenance)
 
 
-def _move_aside(folder: ModelFolder) -> None:
-    """Keep an earlier training under `training/previous-<n>` rather than overwrite it."""
+def _check_resumable(state: TrainingState, config: ModelConfig, seed: int | None) -> None:
+    """Refuse to go on with weights that would mean something else under the present model.yaml."""
+    seeds = {
+        "--seed": (seed, state.seed),
+        "training.seed in model.yaml": (config.training.seed, state.config.training.seed),
+    }
+    for name, (now, before) in seeds.items():
+        if now is not None and now != before:
+            raise UserError(f"{name} is {now}, but was {before} in the training to resume; undo that, or start anew")
+    for key in ("network", "observation", "action_space", "vehicle"):
+        before, now = getattr(state.config, key), getattr(config, key)
+        if before != now:
+            raise UserError(
+                f"model.yaml: {key} was {before} in the training to resume, but is {now} now, and the weights fit the "
+                "old one only; undo the change, or start anew with train without --resume"
+            )
+
+
+def _keep_aside(folder: ModelFolder) -> None:
+    """Copy an earlier training to `training/previous-<n>`, whole or not at all, before it is overwritten."""
     written = (folder.checkpoints, folder.metrics_jsonl, folder.tensorboard, folder.simtrace)
     earlier = [path for path in written if path.exists()]
     if not earlier:
@@ -291,10 +325,13 @@ def _move_aside(folder: ModelFolder) -> None:
     number = 1
     while (target := folder.training / f"previous-{number}").exists():
         number += 1
-    target.mkdir()
-    for path in earlier:
-        shutil.move(path, target / path.name)
-    logger.info("The earlier training is kept in %s.", target)
+    with atomic_directory(target) as building:
+        for path in earlier:
+            if path.is_dir():
+                shutil.copytree(path, building / path.name)
+            else:
+                shutil.copy2(path, building / path.name)
+    logger.warning("The earlier training is kept in %s.", target)
 
 
 def _mean(values: list[float]) -> float | None:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from deepracer_inference.files import write_atomic
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from deepracer_inference.errors import DeepRacerError
+from deepracer_inference.files import read_bytes, write_atomic
 from deepracer_sim.tracks.track import Track
 from deepracer_training.environment import Step
 from deepracer_training.models.folder import ModelFolder
@@ -30,6 +39,9 @@ TENSORBOARD_NAMES = {
 }
 """Key in metrics.jsonl to TensorBoard tag; the x axis is environment steps."""
 
+KEYS = {"update", "steps", "wall_s", "episodes", "laps", *(name for name in TENSORBOARD_NAMES if name[:6] != "trial_")}
+"""What each row of metrics.jsonl has; rows with a trial have its figures too."""
+
 EPISODES_PER_FILE = 20
 """As in AWS's iterations by default."""
 
@@ -50,41 +62,74 @@ class TrainingLog:
         self._track = track
         self._resume_after = resume_after
         self._file: IO[str] | None = None
-        self._writer: Any = None
+        self._events: Any = None
         self._trace = TraceWriter()
         self._episode: int | None = None
         """Of car 0; None until its first whole episode begins."""
 
     def __enter__(self) -> TrainingLog:
-        from torch.utils.tensorboard.writer import SummaryWriter  # takes a second to import
-
-        path = self.folder.metrics_jsonl
-        kept: list[str] = []
-        purge_step = None
-        if self._resume_after is not None and path.exists():
-            rows = read_metrics_lines(path.read_text(encoding="utf-8"))
-            kept = [json.dumps(row) for row in rows if row["update"] <= self._resume_after]
-            purge_step = json.loads(kept[-1])["steps"] + 1 if kept else 0
-        write_atomic(path, "".join(line + "\n" for line in kept))
-        self._file = path.open("a", encoding="utf-8")
-        self._writer = SummaryWriter(str(self.folder.tensorboard), purge_step=purge_step, max_queue=1000)
+        path, resumed = self.folder.metrics_jsonl, self._resume_after is not None
+        kept: list[dict[str, Any]] = []
+        if resumed and path.exists():
+            kept = [row for row in read_metrics(path) if row["update"] <= self._resume_after]
+        write_atomic(path, "".join(json.dumps(row) + "\n" for row in kept))
+        try:
+            self._file = path.open("a", encoding="utf-8")
+            self.folder.tensorboard.mkdir(parents=True, exist_ok=True)
+            name = f"events.out.tfevents.{time.time_ns() // 1000}.{os.getpid()}"
+            self._events = RecordWriter((self.folder.tensorboard / name).open("wb"))
+        except OSError as error:
+            raise self._failed(error) from error
+        self._write_event(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        if resumed:
+            # TensorBoard forgets what the killed training logged from this step on.
+            session = SessionLog(status=SessionLog.START)
+            step = kept[-1]["steps"] + 1 if kept else 0
+            self._write_event(Event(wall_time=time.time(), step=step, session_log=session))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._file is not None
-        self._file.close()
-        self._writer.close()
+        for file in (self._file, self._events):
+            if file is not None:
+                with suppress(OSError):  # a full disk, which has been reported
+                    file.close()
 
     def write(self, metrics: dict[str, float | int | None]) -> None:
-        """Log one update; None values are left out of TensorBoard and are null in metrics.jsonl."""
+        """Log one update; None values are left out of TensorBoard and are null in metrics.jsonl.
+
+        Raises:
+            DeepRacerError: A file cannot be written.
+        """
         assert self._file is not None
-        self._file.write(json.dumps(metrics) + "\n")
-        self._file.flush()
-        for key, tag in TENSORBOARD_NAMES.items():
-            if (value := metrics.get(key)) is not None:
-                self._writer.add_scalar(tag, value, metrics["steps"])
+        try:
+            self._file.write(json.dumps(metrics) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise self._failed(error) from error
+        values = [
+            Summary.Value(tag=tag, simple_value=value)
+            for key, tag in TENSORBOARD_NAMES.items()
+            if (value := metrics.get(key)) is not None
+        ]
+        step = int(metrics["steps"] or 0)
+        self._write_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+
+    def _write_event(self, event: Any) -> None:
+        # SummaryWriter would do this in a thread of its own, whose errors nobody hears: a full disk, for example.
+        assert self._events is not None
+        try:
+            self._events.write(event.SerializeToString())
+            self._events.flush()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> DeepRacerError:
+        return DeepRacerError(
+            f"Cannot write the training's metrics in {self.folder.training}: {error.strerror}. Mend that, and go on "
+            "from the last checkpoint with --resume."
+        )
 
     def record(self, step: Step) -> None:
         """Take one control period: car 0's episodes are a sample of the training that costs next to nothing.
@@ -117,12 +162,22 @@ class TrainingLog:
             self._trace = TraceWriter()
 
 
-def read_metrics_lines(text: str) -> list[dict[str, Any]]:
-    """Return the rows of a metrics.jsonl; a last line that a killed process left half-written is dropped."""
-    rows = []
-    for line in text.splitlines():
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a metrics.jsonl.
+
+    Reading ends at the first line that is none of ours: the last one, which a killed process left half-written, or
+    whatever somebody put there.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    rows: list[dict[str, Any]] = []
+    for line in read_bytes(path).decode("utf-8", errors="replace").splitlines():
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError:
             break
+        if not isinstance(row, dict) or not row.keys() >= KEYS:
+            break
+        rows.append(row)
     return rows

@@ -12,14 +12,17 @@ import pytest
 from deepracer_inference.config import dump_yaml, load_yaml, parse
 from deepracer_inference.errors import DeepRacerError, UserError
 from deepracer_inference.files import home
+from deepracer_inference.observation import ObservationSpec
 from deepracer_training.models import folder as folder_module
 from deepracer_training.models.config import (
+    SMALLEST_IMAGE_SIDE,
     Hyperparameters,
     ModelConfig,
     discrete_action_space,
     preset_config,
 )
 from deepracer_training.models.folder import ModelFolder, model_names
+from deepracer_training.networks import ARCHITECTURES, Encoder
 
 REWARD = "def reward_function(params):\n    return 1.0\n"
 
@@ -100,7 +103,7 @@ def test_a_rollout_must_fill_a_batch_and_fit_into_memory() -> None:
     data = changed("training", "cars", 256)
     data["training"]["horizon_steps"] = 1024
     data["observation"] = {"width": 160, "height": 120, "crop_top": 0.0}
-    with pytest.raises(UserError, match=r"4\.7 GiB, more than the 1 GiB allowed"):
+    with pytest.raises(UserError, match="4800 MiB, more than the 256 MiB allowed"):
         parse(data, ModelConfig, "model.yaml")
 
 
@@ -243,3 +246,11 @@ def test_a_second_trainer_is_refused_until_the_first_one_dies() -> None:
         holder.wait()
     with folder.lock():
         assert folder.reward.read_text(encoding="utf-8") == REWARD
+
+
+@pytest.mark.parametrize("network", ARCHITECTURES)
+def test_the_smallest_image_of_each_network_is_the_one_that_it_can_take(network: str) -> None:
+    smallest = SMALLEST_IMAGE_SIDE[network]
+    Encoder(ARCHITECTURES[network], ObservationSpec(width=smallest, height=smallest, crop_top=0.0))
+    with pytest.raises(UserError):
+        Encoder(ARCHITECTURES[network], ObservationSpec(width=smallest - 1, height=smallest, crop_top=0.0))

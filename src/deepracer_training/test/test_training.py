@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from deepracer_inference.config import dump_yaml
 from deepracer_inference.errors import DeepRacerError, UserError
 from deepracer_inference.policy_file import load_policy
 from deepracer_inference.runtime import OnnxPolicy
@@ -23,12 +26,13 @@ from deepracer_inference.vehicle import load_vehicle
 from deepracer_sim.embedded import EmbeddedSimulator
 from deepracer_sim.tracks.library import load_track
 from deepracer_training.checkpoint import CheckpointFolder, restore
+from deepracer_training.learner import Learner
 from deepracer_training.models.config import ModelConfig, continuous_action_space, discrete_action_space, preset_config
 from deepracer_training.models.folder import ModelFolder
 from deepracer_training.networks import ARCHITECTURES, ActorCritic, DeployedPolicy
 from deepracer_training.traces import read_trace
 from deepracer_training.training import Report, train
-from deepracer_training.training_log import read_metrics_lines
+from deepracer_training.training_log import read_metrics
 
 REWARD = """
 def reward_function(params):
@@ -53,7 +57,7 @@ def create(name: str = "m", reward: str = REWARD, **changes: Any) -> ModelFolder
 def rows(folder: ModelFolder) -> list[dict[str, Any]]:
     """Metrics without those that the wall clock decides."""
     clock = ("wall_s", "steps_per_s")
-    lines = read_metrics_lines(folder.metrics_jsonl.read_text())
+    lines = read_metrics(folder.metrics_jsonl)
     return [{key: value for key, value in row.items() if key not in clock} for row in lines]
 
 
@@ -67,7 +71,7 @@ def test_steps_budget_writes_metrics_checkpoint_events_and_policy() -> None:
     assert report.counters.steps == 3 * STEPS
     assert reports == pytest.approx([1 / 3, 2 / 3, 1.0])
     assert [row["update"] for row in rows(folder)] == [1, 2, 3]
-    assert CheckpointFolder(folder.checkpoints).load("last").state["counters"]["update"] == 3
+    assert CheckpointFolder(folder.checkpoints).load("last").state.counters.update == 3
     assert list(folder.tensorboard.glob("events.*"))
     assert load_policy(folder.policy).manifest.provenance["steps"] == 3 * STEPS
 
@@ -161,6 +165,19 @@ def test_resume_goes_on_from_the_checkpoint_and_drops_what_came_after_it() -> No
     assert after[2]["steps"] == 3 * STEPS
 
 
+def test_the_first_update_of_a_new_training_can_already_be_resumed() -> None:
+    """Whatever the moment of a kill, a whole training is there: the old one, or the new one from its first update."""
+    folder = create()
+    train(folder, steps=3 * STEPS)
+    seen: list[int] = []
+
+    def look(report: Report) -> None:
+        seen.append(CheckpointFolder(folder.checkpoints).load("last").state.counters.update)
+
+    train(folder, steps=3 * STEPS, seed=5, on_update=look)
+    assert seen == [1, 1, 3]
+
+
 def test_training_again_keeps_the_earlier_training_aside() -> None:
     folder = create()
     train(folder, steps=STEPS)
@@ -181,25 +198,34 @@ def test_resume_without_training_says_so_and_changes_nothing() -> None:
 def test_resume_with_another_seed_is_refused() -> None:
     folder = create()
     train(folder, steps=STEPS, seed=1)
-    with pytest.raises(UserError, match="has seed 1, not 2"):
+    with pytest.raises(UserError, match="--seed is 2, but was 1"):
         train(folder, steps=STEPS, seed=2, resume=True)
 
 
-def test_a_failing_reward_function_saves_the_step_and_loses_nothing() -> None:
-    source = REWARD.replace(
-        "    if not", "    if params['steps'] > 3:\n        return params['nothing']\n    if not", 1
-    )
-    folder = create(reward=REWARD)
+def test_a_reward_function_that_fails_at_once_leaves_the_earlier_training_as_it_was() -> None:
+    folder = create()
     train(folder, steps=STEPS)
-    metrics, policy = folder.metrics_jsonl.read_bytes(), snapshot(folder)["policy/policy.onnx"]
-    folder.reward.write_text(source)
-    with pytest.raises(UserError, match=r"reward_function.py:4: KeyError.*failed_step.json"):
+    before = snapshot(folder)
+    folder.reward.write_text("def reward_function(params):\n    return params['nothing']\n")
+    with pytest.raises(UserError, match=r"reward_function.py:2: KeyError.*failed_step.json; nothing else was changed"):
         train(folder, steps=STEPS)
-    step = json.loads((folder.training / "failed_step.json").read_text())
-    assert step["params"]["steps"] == 4
-    assert folder.metrics_jsonl.read_bytes() == metrics
-    assert snapshot(folder)["policy/policy.onnx"] == policy
-    assert not list(folder.training.glob("previous-*"))
+    after = snapshot(folder)
+    step = json.loads(after.pop("training/failed_step.json"))
+    assert step["params"]["steps"] == 1
+    changed = {name for name in before if before[name] != after.get(name)}
+    assert changed == {"reward_function.py"}
+    assert after.keys() == before.keys()
+
+
+def test_a_reward_function_that_fails_later_keeps_all_that_was_learned() -> None:
+    late = REWARD.replace("    if not", "    if params['sim_time'] > 10:\n        return 1 / 0\n    if not", 1)
+    folder = create(reward=late)
+    with pytest.raises(UserError, match=r":4: ZeroDivisionError.*the training up to it is kept, with its policy"):
+        train(folder, steps=5 * STEPS)
+    assert CheckpointFolder(folder.checkpoints).load("last").state.counters.update == 2
+    assert load_policy(folder.policy).manifest.provenance["update"] == 2
+    folder.reward.write_text(REWARD)
+    assert train(folder, steps=STEPS, resume=True).counters.update == 3
 
 
 def test_a_reward_function_that_draws_random_numbers_stays_reproducible() -> None:
@@ -222,6 +248,83 @@ def test_a_second_trainer_is_refused() -> None:
 def test_a_budget_that_makes_no_sense_is_refused(budget: dict[str, float]) -> None:
     with pytest.raises(UserError, match="budget"):
         train(create(), **budget)  # type: ignore[arg-type]
+
+
+def edit(folder: ModelFolder, **changes: Any) -> None:
+    dump_yaml(ModelConfig.model_validate({**folder.config.model_dump(), **changes}), folder.config_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"observation": {"width": 48, "height": 24, "crop_top": 0.2}},
+        {"observation": {"width": 40, "height": 24, "crop_top": 0.0}},
+        {"network": "DEEP_CONVOLUTIONAL_NETWORK", "observation": {"width": 40, "height": 40, "crop_top": 0.2}},
+        {"action_space": discrete_action_space().model_dump()},
+    ],
+)
+def test_resume_refuses_what_would_give_the_weights_another_meaning(change: dict[str, Any]) -> None:
+    folder = create()
+    train(folder, steps=STEPS)
+    edit(folder, **change)
+    before = snapshot(folder)
+    with pytest.raises(UserError, match=r"model.yaml: \w+ was .* in the training to resume, but is"):
+        train(folder, steps=STEPS, resume=True)
+    assert snapshot(folder) == before
+
+
+def test_resume_on_another_track_chooses_the_best_policy_anew() -> None:
+    folder = create()
+    train(folder, steps=10 * STEPS, seed=1)
+    edit(folder, track="comb")
+    train(folder, steps=STEPS, resume=True)
+    provenance = load_policy(folder.policy).manifest.provenance
+    assert (provenance["track"], provenance["update"]) == ("comb", 11)
+
+
+def test_a_checkpoint_with_a_damaged_state_is_one_clear_error() -> None:
+    folder = create()
+    train(folder, steps=STEPS)
+    path = folder.checkpoints / "000001.safetensors"
+    tensors = load_file(path)
+    for state in ("{}", '{"seed": 0}', "5", "{"):
+        save_file(tensors, path, {"format": "deepracer-checkpoint-1", "state": state})
+        with pytest.raises(UserError, match=r"000001\.safetensors"):
+            train(folder, steps=STEPS, resume=True)
+
+
+@pytest.mark.parametrize("text", ["{}\n", "5\n", "\xff\n", ""])
+def test_foreign_lines_in_the_metrics_do_not_stop_a_training(text: str) -> None:
+    folder = create()
+    train(folder, steps=STEPS)
+    folder.metrics_jsonl.write_bytes(text.encode("latin-1"))
+    train(folder, steps=STEPS, resume=True)
+    assert [row["update"] for row in rows(folder)] == [2]
+
+
+def test_tensorboard_reads_the_events() -> None:
+    folder = create()
+    train(folder, steps=2 * STEPS)
+    train(folder, steps=STEPS, resume=True)
+    events = EventAccumulator(str(folder.tensorboard)).Reload()
+    tags = {"episode/reward_mean", "loss/policy", "time/steps_per_s", "trial/laps_completed"}
+    assert tags <= set(events.Tags()["scalars"])
+    assert [event.step for event in events.Scalars("loss/policy")] == [STEPS, 2 * STEPS, 3 * STEPS]
+    assert events.Scalars("loss/policy")[0].value == pytest.approx(rows(folder)[0]["policy_loss"])
+
+
+def test_a_gradient_that_is_not_finite_ends_the_training_before_it_spoils_the_weights() -> None:
+    folder = create()
+    build = Learner.__init__
+
+    def sabotage(self: Learner, *arguments: Any) -> None:
+        build(self, *arguments)
+        self.agent.value.bias.register_hook(lambda gradient: gradient * float("nan"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Learner, "__init__", sabotage)
+        with pytest.raises(DeepRacerError, match="diverged"):
+            train(folder, steps=STEPS)
 
 
 def start_training(folder: ModelFolder) -> subprocess.Popen[bytes]:
@@ -247,7 +350,7 @@ def test_ctrl_c_ends_cleanly_with_checkpoint_and_policy() -> None:
     assert process.wait(60) == 0
     assert b"Traceback" not in process.stderr.read()  # type: ignore[union-attr]
     assert load_policy(folder.policy)
-    last = CheckpointFolder(folder.checkpoints).load("last").state["counters"]["update"]
+    last = CheckpointFolder(folder.checkpoints).load("last").state.counters.update
     assert last == rows(folder)[-1]["update"]
 
 
@@ -256,8 +359,8 @@ def test_killed_at_any_moment_training_resumes_from_a_whole_checkpoint() -> None
     process = start_training(folder)
     process.kill()
     process.wait()
-    saved = CheckpointFolder(folder.checkpoints).load("last").state["counters"]
+    saved = CheckpointFolder(folder.checkpoints).load("last").state.counters
     report: Report = train(folder, steps=STEPS, resume=True)
-    assert report.counters.update == saved["update"] + 1
+    assert report.counters.update == saved.update + 1
     updates = [row["update"] for row in rows(folder)]
-    assert updates == list(range(1, saved["update"] + 2))
+    assert updates == list(range(1, saved.update + 2))

@@ -106,10 +106,12 @@ def save_track(track: Track, *, overwrite: bool = False) -> Path:
     if not _NAME.fullmatch(track.name):
         raise UserError(f"'{track.name}' is no name for a track; use letters, digits, hyphens and underscores")
     if any(track.name.removesuffix(suffix) in library_names() for suffix in ("", *_DIRECTIONS)):
-        raise UserError(f"'{track.name}' is the name of a track in the library; choose another one")
+        raise UserError(f"'{track.name}' is the name of a track in the library; choose another one with --name")
     path = user_track_folder() / f"{track.name}.npy"
     if path.exists() and not overwrite:
-        raise UserError(f"There already is a track '{track.name}' in {path.parent}; take another name or overwrite it")
+        raise UserError(
+            f"Track '{track.name}' exists in {path.parent}; take another --name, or overwrite it with --force"
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

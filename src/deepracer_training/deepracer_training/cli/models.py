@@ -241,10 +241,9 @@ def _describe_actions(space: ContinuousActionSpace | DiscreteActionSpace) -> str
 
 
 def _metrics(folder: ModelFolder) -> list[dict[str, Any]]:
-    from deepracer_inference.files import read_text
-    from deepracer_training.training_log import read_metrics_lines
+    from deepracer_training.training_log import read_metrics
 
-    return read_metrics_lines(read_text(folder.metrics_jsonl)) if folder.metrics_jsonl.is_file() else []
+    return read_metrics(folder.metrics_jsonl) if folder.metrics_jsonl.is_file() else []
 
 
 def _summary(folder: ModelFolder) -> dict[str, Any]:

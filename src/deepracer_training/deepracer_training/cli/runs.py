@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -43,7 +44,9 @@ def train(
     with TrainingProgress(f"{model} on {config.track}") as progress:
         from deepracer_training.training import train as run
 
-        report = run(folder, minutes=minutes, steps=steps, seed=seed, resume=resume, on_update=progress.update)
+        # What a reward function writes to stdout would spoil the JSON there.
+        with redirect_stdout(sys.stderr):
+            report = run(folder, minutes=minutes, steps=steps, seed=seed, resume=resume, on_update=progress.update)
     result = _training_result(folder, report)
     if as_json:
         print_json(result)
@@ -83,7 +86,8 @@ def evaluate(
     with show_share(f"evaluating {model}") as on_step:
         from deepracer_training.evaluation import evaluate as run
 
-        result = run(folder, laps=laps, seed=seed, video=video, track=track, on_step=on_step)
+        with redirect_stdout(sys.stderr):
+            result = run(folder, laps=laps, seed=seed, video=video, track=track, on_step=on_step)
     if as_json:
         print_json(result.as_json())
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepracer_inference.errors import DeepRacerError, UserError
+from deepracer_inference.errors import UserError
 from deepracer_training.cli.output import (
     JsonFlag,
     PictureOption,
@@ -93,10 +93,11 @@ def import_track(
 ) -> None:
     """Check AWS's track file and take it into your own tracks."""
     from deepracer_sim.tracks.check import check_track
+    from deepracer_sim.tracks.library import save_track
     from deepracer_sim.tracks.npy import read_npy
 
     road = read_npy(file.expanduser())
-    target = _store(road, name or re.sub(r"[^A-Za-z0-9_.-]", "_", road.name), force)
+    target = save_track(road.renamed(name or re.sub(r"[^A-Za-z0-9_-]", "_", road.name)), overwrite=force)
     problems = [problem for problem in check_track(road) if problem.severity != "info"]
     if as_json:
         print_json(_facts(road.renamed(target.stem)) | {"path": str(target), "problems": [asdict(p) for p in problems]})
@@ -121,6 +122,7 @@ def generate(
 ) -> None:
     """Draw a new circuit by chance that keeps to AWS's building rules, and add it to your own tracks."""
     from deepracer_sim.tracks.generate import generate_track
+    from deepracer_sim.tracks.library import save_track
 
     size = re.fullmatch(r"(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)", area)
     if not size:
@@ -128,7 +130,7 @@ def generate(
     floor = (float(size[1]), float(size[2]))
     options = {} if length is None else {"length": length}
     road = generate_track(seed, width=width, area=floor, name=name, **options)
-    target = _store(road, road.name, force)
+    target = save_track(road, overwrite=force)
     _show(road, output, as_json, {"path": str(target)})
 
 
@@ -216,27 +218,6 @@ def _show(track: Track, output: Path | None, as_json: bool, more: dict[str, Any]
             "picture": facts["picture"],
         }
     )
-
-
-def _store(track: Track, name: str, force: bool) -> Path:
-    """Write a track into the user's track folder and return the file."""
-    from deepracer_sim.tracks.library import library_names, user_track_folder
-    from deepracer_sim.tracks.npy import write_npy
-    from deepracer_training.models.folder import check_name
-
-    check_name(name)
-    if name in library_names():
-        raise UserError(f"{name!r} is the name of a track in the library; choose another one with --name.")
-    folder = user_track_folder()
-    target = folder / f"{name}.npy"
-    if target.exists() and not force:
-        raise UserError(f"You have a track {name!r} already; add --force to overwrite it, or choose another --name.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DeepRacerError(f"Cannot create the folder {folder}: {error.strerror}.") from error
-    write_npy(track, target)
-    return target
 
 
 def _print_problems(problems: list[Problem]) -> None:

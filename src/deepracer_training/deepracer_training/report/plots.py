@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepracer_inference.files import read_text, write_atomic
+from deepracer_inference.files import write_atomic
 from deepracer_sim.race.rules import EpisodeStatus
 from deepracer_training.report import style
-from deepracer_training.training_log import read_metrics_lines
+from deepracer_training.training_log import read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,7 +98,7 @@ def training_figure(metrics_jsonl: Path) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    rows = read_metrics_lines(read_text(metrics_jsonl))
+    rows = read_metrics(metrics_jsonl)
     with _settings():
         figure = Figure(figsize=(12.0, 6.4), layout="constrained")
         for axes, (title, draw) in zip(figure.subplots(2, 3).flat, PANELS.items(), strict=True):
@@ -116,7 +116,7 @@ def training_panels(metrics_jsonl: Path) -> dict[str, Figure]:
     """
     from matplotlib.figure import Figure
 
-    rows = read_metrics_lines(read_text(metrics_jsonl))
+    rows = read_metrics(metrics_jsonl)
     panels = {}
     with _settings():
         for title, draw in PANELS.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import inspect
 import json
@@ -26,6 +27,9 @@ LOG = logging.getLogger(__name__)
 
 REWARD_LIMIT = 1e5
 """AWS ends a training whose reward is beyond this, either way."""
+
+
+STATELESS_MODULES = {"__future__", "cmath", "collections", "dataclasses", "functools", "itertools", "math", "typing"}
 
 
 class RewardError(UserError):
@@ -101,9 +105,17 @@ class RewardFunction:
         return cls(path, source, code)
 
     @property
-    def uses_chance(self) -> bool:
-        """Whether the file may draw random numbers: then two threads must not call it at the same time."""
-        return "random" in self.source
+    def may_share_state(self) -> bool:
+        """Whether cars must not be rewarded by two threads at the same time, lest equal seeds give different rewards.
+
+        The globals of the file are each car's own, but modules that it imports are not, and they may draw from the
+        global random generators.
+        """
+        imports = [node for node in ast.walk(ast.parse(self.source)) if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = {alias.name for node in imports for alias in node.names if isinstance(node, ast.Import)} | {
+            node.module for node in imports if isinstance(node, ast.ImportFrom)
+        }
+        return "__import__" in self.source or not names <= STATELESS_MODULES
 
     def fresh(self) -> RewardFunction:
         """Return the same function with nothing remembered, for another environment."""
@@ -136,7 +148,9 @@ class RewardFunction:
             function = self._copy_for(car)
         try:
             return function(params)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise self._error(error, given) from error
 
     def check(self, reward: object, params: Params) -> float:
@@ -177,7 +191,9 @@ class RewardFunction:
             vars(module)["print"] = _print_to_log
             try:
                 exec(self._code, vars(module))
-            except (Exception, SystemExit) as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 raise self._error(error, None) from error
             self._functions.append(self._entry(module))
         return self._functions[car]

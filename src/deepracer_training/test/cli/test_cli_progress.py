@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from deepracer_training.checkpoint import Counters
 from deepracer_training.cli.progress import TrainingProgress
-from deepracer_training.training import Counters, Report
+from deepracer_training.training import Report
 
 
 def report(share: float, first_lap_s: float | None = None) -> Report:

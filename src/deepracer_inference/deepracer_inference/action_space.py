@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import numpy as np
@@ -118,8 +119,17 @@ class ContinuousActionSpace(StrictModel):
         Returns:
             (..., 2): steering angle (rad), speed (m/s).
         """
-        share = (np.clip(normalized, -1.0, 1.0).astype(np.float32) + np.float32(1.0)) * np.float32(0.5)
-        return np.asarray(self.low + share * (self.high - self.low), dtype=np.float32)
+        return self.scaler()(normalized)
+
+    def scaler(self) -> Callable[[npt.NDArray[np.floating]], Float32Array]:
+        """Return `scale` with the ends of the ranges worked out, for a caller in a hurry."""
+        low, high = self.low, self.high
+
+        def scale(normalized: npt.NDArray[np.floating]) -> Float32Array:
+            share = (np.clip(normalized, -1.0, 1.0).astype(np.float32) + np.float32(1.0)) * np.float32(0.5)
+            return np.asarray(low + share * (high - low), dtype=np.float32)
+
+        return scale
 
 
 ActionSpace = Annotated[DiscreteActionSpace | ContinuousActionSpace, Field(discriminator="kind")]

@@ -137,9 +137,10 @@ class RacingEnv(VectorEnv[FrameArray, NDArray[Any], NDArray[Any]]):
                 listen(step)
 
         done = verdict.done.copy()
-        truncated = done & np.isin(verdict.status, CUT_STATUSES)
+        truncated = np.zeros_like(done)
         info: dict[str, Any] = {}
         if done.any():
+            truncated = done & np.isin(verdict.status, CUT_STATUSES)
             finished = np.flatnonzero(done)
             self._episodes += [self._episode(int(car), verdict) for car in finished]
             info = {"final_obs": self._observations().copy(), "_final_obs": done}
@@ -184,9 +185,10 @@ class RacingEnv(VectorEnv[FrameArray, NDArray[Any], NDArray[Any]]):
 def _decoder(action_space: ActionSpace) -> Callable[[NDArray[Any]], tuple[FloatArray, FloatArray]]:
     """Return the function from a batch of actions to steering angles (rad) and speeds (m/s)."""
     if isinstance(action_space, ContinuousActionSpace):
+        scale = action_space.scaler()
 
         def decode(actions: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
-            physical = action_space.scale(actions).astype(np.float64)
+            physical = scale(actions).astype(np.float64)
             return physical[:, 0], physical[:, 1]
 
         return decode

@@ -1,5 +1,7 @@
 """Installs deepracer_bringup with pip and with colcon (ament_python)."""
 
+from glob import glob
+
 from setuptools import find_packages, setup
 
 PACKAGE = "deepracer_bringup"
@@ -15,6 +17,10 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
+        *(
+            (f"share/{PACKAGE}/{folder}", sorted(glob(f"{folder}/*.*")))
+            for folder in ("launch", "config", "rviz", "rqt")
+        ),
     ],
     install_requires=[
         "deepracer_training",

@@ -1,0 +1,190 @@
+"""Every launch file is run as `ros2 launch` runs it, and every file that it names has to be there."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import itertools
+import json
+import os
+import threading
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytest.importorskip("launch_ros", reason="launch and launch_ros come with a ROS 2 installation (see docs/ros.md)")
+pytest.importorskip("rclpy", reason="rclpy is not installed here (see docs/ros.md)")
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import LaunchDescription, LaunchService
+from launch.actions import DeclareLaunchArgument, EmitEvent, IncludeLaunchDescription, RegisterEventHandler
+from launch.event_handlers import OnProcessExit, OnProcessIO
+from launch.events import Shutdown
+
+from deepracer_training.models.config import ModelConfig, preset_config
+from deepracer_training.models.folder import ModelFolder
+from deepracer_training.training import train
+
+FOLDER = Path(__file__).parents[1]
+LAUNCH_FILES = sorted((FOLDER / "launch").glob("*.launch.py"))
+PATIENCE_S = 180.0
+DOMAINS = itertools.count(os.getpid() + 25)
+REWARD = "def reward_function(params):\n    return params['speed']\n"
+STEPS = 8 * 16
+
+try:
+    get_package_prefix("deepracer_bringup")
+except PackageNotFoundError:
+    pytest.skip("the packages are not installed in an ament prefix: source install/setup.bash", allow_module_level=True)
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A domain for each test alone, on this machine only; models and programs of its own."""
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + next(DOMAINS) % 100))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    monkeypatch.setenv("DEEPRACER_HOME", str(tmp_path / "home"))
+    # launch starts coroutines that it never awaits when a process ends during start-up
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    yield
+
+
+@pytest.fixture
+def model() -> ModelFolder:
+    """A model with small updates, trained for one of them."""
+    config = preset_config("fast", name="m", track="riverside").model_dump()
+    config["hyperparameters"]["batch_size"] = 64
+    config["training"].update({"cars": 8, "horizon_steps": 16})
+    folder = ModelFolder.create("m", ModelConfig.model_validate(config), REWARD)
+    train(folder, steps=STEPS)
+    return folder
+
+
+class Run:
+    """One launch file from start to end."""
+
+    def __init__(self, name: str, *, until: str = "", **arguments: str) -> None:
+        """Run it until a text is logged, or until it ends by itself."""
+        self.log, self.exit_codes = "", dict[str, int]()
+        service = LaunchService(noninteractive=True)
+        include = IncludeLaunchDescription(
+            str(FOLDER / "launch" / f"{name}.launch.py"), launch_arguments=arguments.items()
+        )
+
+        def on_io(event: Any) -> EmitEvent | None:
+            self.log += event.text.decode(errors="replace")
+            return EmitEvent(event=Shutdown(reason="seen")) if until and until in self.log else None
+
+        def on_exit(event: Any, context: Any) -> None:
+            self.exit_codes[event.process_name.rsplit("-", 1)[0]] = event.returncode
+
+        service.include_launch_description(
+            LaunchDescription(
+                [
+                    RegisterEventHandler(OnProcessIO(on_stdout=on_io, on_stderr=on_io)),
+                    RegisterEventHandler(OnProcessExit(on_exit=on_exit)),
+                    include,
+                ]
+            )
+        )
+        guard = threading.Timer(PATIENCE_S, service.shutdown)
+        guard.start()
+        self.code = service.run()
+        assert guard.is_alive(), self.log
+        guard.cancel()
+
+
+def test_simulation_starts_the_simulator_node() -> None:
+    run = Run("simulation", track="oval", cars="2", mode="lockstep", until="2 x deepracer on oval")
+    assert run.exit_codes == {"simulator_node": 0}, run.log
+
+
+def test_train_in_one_process(model: ModelFolder) -> None:
+    run = Run("train", model="m", minutes="0.01")
+    assert run.exit_codes == {"trainer_node": 0}, run.log
+    assert "Finished after" in run.log
+
+
+def test_train_over_topics_ends_both_nodes(model: ModelFolder) -> None:
+    run = Run("train", model="m", simulator="ros", cars="2", resume="true", until="update 2,")
+    assert run.exit_codes == {"trainer_node": 0, "simulator_node": 0}, run.log
+    assert "Traceback" not in run.log
+
+
+def test_evaluate_over_topics_ends_by_itself(model: ModelFolder) -> None:
+    run = Run("evaluate", model="m", simulator="ros", cars="2", laps="2")
+    assert run.exit_codes == {"evaluation_node": 0, "simulator_node": 0}, run.log
+    assert "The report is" in run.log
+
+
+def test_evaluate_in_one_process(model: ModelFolder) -> None:
+    run = Run("evaluate", model="m", laps="1")
+    assert run.exit_codes == {"evaluation_node": 0}, run.log
+
+
+def test_monitor_opens_rviz_and_rqt_with_our_layouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Stand-ins for the two programs write down what they are called with.
+    prefix = tmp_path / "prefix"
+    for path in (prefix / "bin" / "rqt", prefix / "lib" / "rviz2" / "rviz2"):
+        path.parent.mkdir(parents=True)
+        path.write_text('#!/bin/sh\necho "$(basename "$0") got $*"\n')
+        path.chmod(0o755)
+    index = prefix / "share" / "ament_index" / "resource_index" / "packages"
+    index.mkdir(parents=True)
+    (index / "rviz2").touch()
+    monkeypatch.setenv("PATH", f"{prefix / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"{prefix}{os.pathsep}{os.environ['AMENT_PREFIX_PATH']}")
+    run = Run("monitor")
+    assert sorted(run.exit_codes.values()) == [0, 0], run.log
+    layouts = [word for word in run.log.split() if word.endswith((".rviz", ".perspective"))]
+    assert len(layouts) == 2
+    assert all(Path(layout).is_file() for layout in layouts)
+    assert not Run("monitor", rviz="false", rqt="false").exit_codes
+
+
+@pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
+def test_arguments_are_described_and_switches_have_choices(path: Path) -> None:
+    source = ast.parse(path.read_text())
+    (function,) = [node for node in source.body if isinstance(node, ast.FunctionDef)]
+    assert isinstance(function.body[-1], ast.Return)
+    assert len(function.body) == 2, "a docstring and one returned expression"
+    scope: dict[str, Any] = {}
+    exec(compile(source, str(path), "exec"), scope)
+    arguments = [
+        each for each in scope["generate_launch_description"]().entities if isinstance(each, DeclareLaunchArgument)
+    ]
+    assert arguments
+    for argument in arguments:
+        assert "no description" not in argument.description, argument.name
+        default = "".join(getattr(part, "text", "") for part in argument.default_value or ())
+        assert argument.choices or default not in ("true", "false"), argument.name
+
+
+def test_parameter_files_name_nodes_and_tell_units() -> None:
+    for path in sorted((FOLDER / "config").glob("*.yaml")):
+        ((node, content),) = yaml.safe_load(path.read_text()).items()
+        assert node in ("simulator_node", "trainer_node", "evaluation_node")
+        assert content["ros__parameters"]
+
+
+def test_rviz_and_rqt_show_topics_that_the_nodes_publish() -> None:
+    layout = yaml.safe_load((FOLDER / "rviz" / "deepracer.rviz").read_text())["Visualization Manager"]
+    topics = {display["Topic"]["Value"] for display in layout["Displays"] if "Topic" in display}
+    assert topics == {"track_markers", "car_markers", "car_0/path", "car_0/odom", "car_0/camera/image_raw"}
+    perspective = json.loads((FOLDER / "rqt" / "deepracer.perspective").read_text())
+    manager = perspective["groups"]["pluginmanager"]
+    plugins = ast.literal_eval(manager["keys"]["running-plugins"]["repr"])
+    names = {f"plugin__{name.replace('/', '__')}__{serial}" for name, serials in plugins.items() for serial in serials}
+    assert names == set(manager["groups"])
+    from deepracer_training.nodes import evaluator, trainer
+
+    published = {f"/trainer_node/{topic}/data" for topic in trainer.FIGURES.values()}
+    published |= {f"/evaluation_node/{topic}/data" for topic in evaluator.FIGURES}
+    plots = [group["groups"]["plugin"]["keys"]["topics"] for name, group in manager["groups"].items() if "Plot" in name]
+    assert {topic for plot in plots for topic in ast.literal_eval(plot["repr"])} <= published
+    depends = {each.text for each in ElementTree.parse(FOLDER / "package.xml").getroot().iter("exec_depend")}
+    assert {plugin.split("/")[0] for plugin in plugins} <= depends

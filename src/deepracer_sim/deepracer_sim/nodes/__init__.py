@@ -1,0 +1,1 @@
+"""The ROS face of the simulator; nothing outside this folder imports rclpy."""

@@ -1,0 +1,25 @@
+"""The program `simulator_node`."""
+
+from __future__ import annotations
+
+import sys
+
+from deepracer_sim.nodes.process import Runnable, run
+
+NAME = "simulator_node"
+
+
+def main() -> None:
+    """Run the simulator until Ctrl-C."""
+    sys.exit(run(NAME, _make))
+
+
+def _make() -> Runnable:
+    # Loading numba takes seconds; only here is a Ctrl-C during that time a quiet one.
+    from deepracer_sim.nodes.simulator_server import SimulatorServer
+
+    return SimulatorServer(NAME)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The ROS face of training and evaluation; nothing outside this folder imports rclpy."""

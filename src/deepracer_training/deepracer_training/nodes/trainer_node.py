@@ -1,0 +1,24 @@
+"""The program `trainer_node`."""
+
+from __future__ import annotations
+
+from deepracer_sim.nodes.process import Runnable, run
+from deepracer_training.nodes.worker import leave
+
+NAME = "trainer_node"
+
+
+def main() -> None:
+    """Train until the budget is spent, or until Ctrl-C."""
+    leave(run(NAME, _make))
+
+
+def _make() -> Runnable:
+    # Loading torch takes seconds; only here is a Ctrl-C during that time a quiet one.
+    from deepracer_training.nodes.trainer import Trainer
+
+    return Trainer(NAME)
+
+
+if __name__ == "__main__":
+    main()

@@ -4,12 +4,14 @@ PYTHON ?= python3
 VENV ?= .venv
 # Where PyTorch's own CPU builds are; the ones on PyPI bring several GB of CUDA libraries on x86-64 Linux.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-DEMO_MINUTES ?= 1.5
+DEMO_MINUTES ?= 1
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PACKAGES := inference sim training bringup
 TOOLS := ruff mypy pytest hypothesis types-PyYAML stable-baselines3
+# Real rclpy and DDS for the tests of the nodes; there are wheels for x86-64 Linux.
+ROS := ros-rclpy ros-kilted-rclpy ros-rmw-fastrtps-cpp ros-common-interfaces
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
 # The stamp names the folder, because a virtual environment does not survive being moved.
@@ -70,4 +72,7 @@ $(STAMP): constraints.txt $(wildcard src/*/setup.py)
 	  echo '  no CPU build was found; taking the one from PyPI, which can be several GB'; }
 	@echo '  the workspace, its libraries and tools'
 	@$(PIP) install --quiet --use-pep517 --no-build-isolation -c constraints.txt $(TOOLS) $(PACKAGES:%=-e src/deepracer_%)
+	@echo '  ROS 2 for the tests of the nodes'
+	@$(PIP) install --quiet -c constraints.txt $(ROS) 2>'$(VENV)/ros.log' || \
+	  echo '  there is none for this machine: those tests will be skipped'
 	@printf '%s\n' '$(CURDIR)' >'$(STAMP)'

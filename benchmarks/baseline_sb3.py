@@ -58,7 +58,7 @@ class Sb3Env(VecEnv):
 
 
 class Extractor(BaseFeaturesExtractor):
-    """Our encoder as SB3's feature extractor; SB3 has already moved the channels to the front."""
+    """Our encoder as SB3's feature extractor; SB3 has moved the channels to the front and scaled the image to 0..1."""
 
     def __init__(self, observation_space: gymnasium.Space[Any], config: ModelConfig) -> None:
         encoder = Encoder(ARCHITECTURES[config.network], config.observation)
@@ -66,8 +66,7 @@ class Extractor(BaseFeaturesExtractor):
         self.encoder = encoder
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        scaled = image.float().mul(1.0 / 128.0).sub(1.0)
-        out: torch.Tensor = self.encoder(scaled)
+        out: torch.Tensor = self.encoder(image)
         return out
 
 
@@ -93,6 +92,5 @@ def build(env: RacingEnv, config: ModelConfig, seed: int) -> PPO:
             "features_extractor_kwargs": {"config": config},
             "net_arch": [],
             "log_std_init": training.log_std_init,
-            "normalize_images": False,
         },
     )

@@ -83,7 +83,7 @@ def ppo_against_sb3(seconds: float, rounds: int) -> dict[str, float]:
     from deepracer_inference.vehicle import load_vehicle
     from deepracer_sim.embedded import EmbeddedSimulator
     from deepracer_sim.tracks.library import load_track
-    from deepracer_training.learner import embedded_fleet, make_env, make_learner
+    from deepracer_training.learner import Learner, embedded_fleet, make_env
     from deepracer_training.models.config import preset_config
     from deepracer_training.rewards.function import RewardFunction
     from deepracer_training.rewards.library import DEFAULT_EXAMPLE, example_source
@@ -94,7 +94,8 @@ def ppo_against_sb3(seconds: float, rounds: int) -> dict[str, float]:
         path = Path(folder) / "reward_function.py"
         path.write_text(example_source(DEFAULT_EXAMPLE), encoding="utf-8")
         reward = RewardFunction.load(path)
-    learner = make_learner(config, embedded_fleet(config, 0), reward, 0)
+    cars = embedded_fleet(config, 0).cars
+    learner = Learner(config, make_env(config, cars, reward, 0, training.start), 0)
     simulator = EmbeddedSimulator(
         load_track(TRACK), load_vehicle("deepracer"), training.cars, observation=config.observation
     )
@@ -104,7 +105,7 @@ def ppo_against_sb3(seconds: float, rounds: int) -> dict[str, float]:
     def ours() -> int:
         torch.set_num_threads(1)  # as our trainer sets it
         learner.learn(learner.collect())
-        learner.pop_episodes()
+        learner.env.pop_episodes()
         return chunk
 
     def theirs() -> int:
@@ -180,7 +181,7 @@ def main() -> None:
     """Run all benchmarks and print them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5, help="seeds to train")
-    parser.add_argument("--minutes", type=float, default=1.5, help="training budget of each seed")
+    parser.add_argument("--minutes", type=float, default=1.0, help="training budget of each seed")
     parser.add_argument("--output", type=Path, default=Path("bench.json"))
     arguments = parser.parse_args()
 

@@ -57,8 +57,8 @@ class TrainingState(StrictModel):
     task: Task
     config: ModelConfig
     counters: Counters
-    lanes: list[dict[str, Any]]
-    """Random state of each lane."""
+    starts: dict[str, Any]
+    """Where the environment's start poses go on."""
     globals: dict[str, Any]
     """State of the global random generators, which belong to the reward function."""
 

@@ -13,6 +13,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from deepracer_inference.action_space import ActionSpace, ContinuousActionSpace
+from deepracer_inference.errors import UserError
 from deepracer_sim.race.referee import Referee, Verdict
 from deepracer_sim.race.rules import STATUSES, EpisodeStatus, RaceRules
 from deepracer_sim.simulator import CarStates, FloatArray, FrameArray, IntArray, Simulator
@@ -105,8 +106,8 @@ class RacingEnv(VectorEnv[FrameArray, NDArray[Any], NDArray[Any]]):
         self._inputs = RewardInputs(simulator.track, simulator.vehicle)
         self.reward_function = reward_function
         self._round_robin = start == "round_robin"
-        self.next_start = 0
-        self.random = np.random.default_rng([seed, 1])
+        self._next_start = 0
+        self._random = np.random.default_rng([seed, 1])
         self._returns = np.zeros(self.num_envs)
         self._episodes: list[Episode] = []
 
@@ -115,8 +116,8 @@ class RacingEnv(VectorEnv[FrameArray, NDArray[Any], NDArray[Any]]):
     ) -> tuple[FrameArray, dict[str, Any]]:
         """Start a new episode in every car."""
         if seed is not None:
-            self.random = np.random.default_rng([seed, 1])
-            self.next_start = 0
+            self._random = np.random.default_rng([seed, 1])
+            self._next_start = 0
         self._start(np.arange(self.num_envs))
         return self._observations().copy(), {}
 
@@ -147,6 +148,22 @@ class RacingEnv(VectorEnv[FrameArray, NDArray[Any], NDArray[Any]]):
             self._start(finished)
         return self._observations().copy(), rewards, done & ~truncated, truncated, info
 
+    def random_state(self) -> dict[str, Any]:
+        """Return where the start poses go on, as plain JSON."""
+        return {"random": self._random.bit_generator.state, "next": self._next_start}
+
+    def set_random_state(self, state: dict[str, Any]) -> None:
+        """Go on where `random_state` was taken.
+
+        Raises:
+            UserError: It was not.
+        """
+        try:
+            self._random.bit_generator.state = state["random"]
+            self._next_start = int(state["next"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"the random state in the checkpoint is damaged ({error}); start anew") from error
+
     def pop_episodes(self) -> list[Episode]:
         """Return the episodes finished since the last call."""
         episodes, self._episodes = self._episodes, []
@@ -167,11 +184,11 @@ class RacingEnv(VectorEnv[FrameArray, NDArray[Any], NDArray[Any]]):
     def _start(self, cars: IntArray) -> None:
         track = self.simulator.track
         if self._round_robin:
-            turns = self.next_start + np.arange(len(cars))
-            self.next_start += len(cars)
+            turns = self._next_start + np.arange(len(cars))
+            self._next_start += len(cars)
             poses = track.pose_at((turns * ROUND_ROBIN_ADVANCE % 1.0) * track.length)
         else:
-            arc_length, lateral, yaw = self.random.random((3, len(cars)))
+            arc_length, lateral, yaw = self._random.random((3, len(cars)))
             poses = track.pose_at(arc_length * track.length, (2 * lateral - 1) * START_LATERAL_SHARE * track.width)
             poses[:, 2] += (2 * yaw - 1) * START_YAW_RAD
         self._returns[cars] = 0.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import random
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,75 +24,11 @@ from deepracer_training.networks import ActorCritic
 from deepracer_training.ppo import PPO, PPOSettings, Rollout
 from deepracer_training.rewards.function import RewardFunction
 
-LANES = 2
-"""The cars are driven in two halves by two threads, so that one half's Python runs while the other's kernels do; always
-two, because the result must not depend on the machine."""
 TRIAL_CARS = 16
 NO_LAP_S = 1e9
 """Lap time of a trial without a complete lap, to compare."""
 MAX_ROLLOUT_STEPS = 10_000
 """AWS's cap on the experience of one update; the rest of an endless episode is bootstrapped instead of dropped."""
-
-
-class Lane:
-    """Half of the cars: an environment and the random numbers of its actions, driven by one thread."""
-
-    def __init__(self, env: RacingEnv, seed: int, number: int) -> None:
-        self.env = env
-        self.generator = torch.Generator().manual_seed(seed * LANES + number)
-        self.restart()
-
-    def restart(self) -> None:
-        """Start new episodes in all cars."""
-        self._observation: FrameArray = self.env.reset()[0]
-
-    def collect(self, agent: ActorCritic, discount_factor: float, finished: Callable[[int, int], bool]) -> Rollout:
-        """Drive with sampled actions.
-
-        Args:
-            agent: Chooses the actions.
-            discount_factor: For the value of what a cut episode misses.
-            finished: From the number of steps per car and of finished episodes, whether to stop.
-        """
-        steps: list[tuple[torch.Tensor, ...]] = []
-        episodes = 0
-        with torch.no_grad():
-            while not finished(len(steps), episodes):
-                image = torch.from_numpy(self._observation)
-                policy, value = agent(image)
-                action = policy.sample(self.generator)
-                self._observation, reward, terminated, truncated, info = self.env.step(action.numpy())
-                if truncated.any():
-                    # A cut episode would have gone on: its last reward carries the value of what was cut off.
-                    _, cut_value = agent(torch.from_numpy(info["final_obs"][truncated]))
-                    reward[truncated] += discount_factor * cut_value.numpy()
-                done = terminated | truncated
-                episodes += int(done.sum())
-                rewards = torch.from_numpy(reward.astype(np.float32))
-                steps.append((image, action, policy.log_prob(action), value, rewards, torch.from_numpy(done)))
-            _, last_values = agent(torch.from_numpy(self._observation))
-        columns = [torch.stack(column) for column in zip(*steps, strict=True)]
-        observations, actions, log_probs, values, all_rewards, dones = columns
-        return Rollout(observations, actions, log_probs, values, all_rewards, dones, last_values)
-
-    def random_state(self) -> dict[str, Any]:
-        """Return the state of actions and starts as plain JSON."""
-        actions = base64.b64encode(self.generator.get_state().numpy().tobytes()).decode("ascii")
-        return {"actions": actions, "starts": self.env.random.bit_generator.state, "next_start": self.env.next_start}
-
-    def set_random_state(self, state: dict[str, Any]) -> None:
-        """Go on where `random_state` was taken.
-
-        Raises:
-            UserError: It was not.
-        """
-        try:
-            actions = np.frombuffer(base64.b64decode(state["actions"]), np.uint8).copy()
-            self.generator.set_state(torch.from_numpy(actions))
-            self.env.random.bit_generator.state = state["starts"]
-            self.env.next_start = int(state["next_start"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise UserError(f"the random state in the checkpoint is damaged ({error}); start anew") from error
 
 
 def global_random_state() -> dict[str, Any]:
@@ -122,12 +57,12 @@ def set_global_random_state(state: dict[str, Any]) -> None:
 
 
 class Learner:
-    """Agent, optimiser and the lanes that gather their experience."""
+    """Agent, optimiser, the cars that gather their experience, and the random numbers of actions and shuffling."""
 
-    def __init__(self, config: ModelConfig, lanes: list[Lane], seed: int) -> None:
+    def __init__(self, config: ModelConfig, env: RacingEnv, seed: int) -> None:
         torch.manual_seed(seed)
-        torch.set_num_threads(1)  # see PPO: two lanes and two halves of a minibatch already fill two cores
-        self.config, self.lanes = config, lanes
+        torch.set_num_threads(1)  # see PPO
+        self.config, self.env = config, env
         self.agent = ActorCritic(
             config.network, config.observation, config.action_space, config.training.log_std_init
         ).eval()
@@ -147,35 +82,45 @@ class Learner:
             bfloat16=_use_bfloat16(config),
         )
         self.ppo = PPO(self.agent, self.optimizer, settings, self.generator)
-        # Lanes share the global random generators that a reward function may draw from: then one after the other.
-        alone = any(lane.env.reward_function.may_share_state for lane in lanes)
-        self._pool = ThreadPoolExecutor(1 if alone else len(lanes), "lane")
+        self.restart()
 
-    def collect(self) -> list[Rollout]:
-        """Drive all lanes until the update schedule asks for an update; one rollout per lane."""
-        training, hyperparameters, lanes = self.config.training, self.config.hyperparameters, self.lanes
+    def restart(self) -> None:
+        """Start new episodes in all cars."""
+        self._observation: FrameArray = self.env.reset()[0]
+
+    @torch.no_grad()
+    def collect(self) -> Rollout:
+        """Drive with sampled actions until the update schedule asks for an update."""
+        steps: list[tuple[torch.Tensor, ...]] = []
+        episodes = 0
+        while not self._enough(len(steps), episodes):
+            image = torch.from_numpy(self._observation)
+            policy, value = self.agent(image)
+            action = policy.sample(self.generator)
+            self._observation, reward, terminated, truncated, info = self.env.step(action.numpy())
+            if truncated.any():
+                # A cut episode would have gone on: its last reward carries the value of what was cut off.
+                _, cut_value = self.agent(torch.from_numpy(info["final_obs"][truncated]))
+                reward[truncated] += self.config.hyperparameters.discount_factor * cut_value.numpy()
+            done = terminated | truncated
+            episodes += int(done.sum())
+            rewards = torch.from_numpy(reward.astype(np.float32))
+            steps.append((image, action, policy.log_prob(action), value, rewards, torch.from_numpy(done)))
+        _, last_values = self.agent(torch.from_numpy(self._observation))
+        columns = [torch.stack(column) for column in zip(*steps, strict=True)]
+        observations, actions, log_probs, values, all_rewards, dones = columns
+        return Rollout(observations, actions, log_probs, values, all_rewards, dones, last_values)
+
+    def learn(self, rollout: Rollout, before_batch: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """Update the agent on a rollout and return the statistics; `before_batch` may end this by raising."""
+        return asdict(self.ppo.update(rollout, before_batch))
+
+    def _enough(self, steps: int, episodes: int) -> bool:
+        training = self.config.training
         if training.update_schedule == "fixed_horizon":
-
-            def finished(steps: int, episodes: int) -> bool:
-                return steps == training.horizon_steps
-        else:
-
-            def finished(steps: int, episodes: int) -> bool:
-                enough = episodes * len(lanes) >= hyperparameters.num_episodes_between_training
-                return enough or (steps + 1) * training.cars > MAX_ROLLOUT_STEPS
-
-        discount = hyperparameters.discount_factor
-        jobs = [self._pool.submit(lane.collect, self.agent, discount, finished) for lane in lanes]
-        wait(jobs)  # also when one of them failed: none may drive on behind the caller's back
-        return [job.result() for job in jobs]
-
-    def learn(self, rollouts: list[Rollout], before_batch: Callable[[], None] = lambda: None) -> dict[str, float]:
-        """Update the agent on some rollouts and return the statistics; `before_batch` may end this by raising."""
-        return asdict(self.ppo.update(rollouts, before_batch))
-
-    def pop_episodes(self) -> list[Episode]:
-        """Return the episodes finished since the last call, lane by lane."""
-        return [episode for lane in self.lanes for episode in lane.env.pop_episodes()]
+            return steps == training.horizon_steps
+        wanted = self.config.hyperparameters.num_episodes_between_training
+        return episodes >= wanted or (steps + 1) * self.env.num_envs > MAX_ROLLOUT_STEPS
 
 
 @dataclass(frozen=True)
@@ -215,14 +160,15 @@ def drive_trial(agent: ActorCritic, env: RacingEnv, seed: int) -> Trial:
 
 @dataclass(frozen=True)
 class Fleet:
-    """The simulators of a training: one per lane, and one for trial laps, which may be a lane's."""
+    """The simulators of a training."""
 
-    lanes: list[Simulator]
+    cars: Simulator
     trial: Simulator
+    """For trial laps; may be the same one, which is then borrowed."""
 
 
 def embedded_fleet(config: ModelConfig, seed: int) -> Fleet:
-    """Build the cars of a model in this process, in `LANES` lanes that share one world.
+    """Build the cars of a model in this process, in one world.
 
     Args:
         config: The model.
@@ -230,27 +176,17 @@ def embedded_fleet(config: ModelConfig, seed: int) -> Fleet:
     """
     track, vehicle = load_track(config.track), load_vehicle(config.vehicle)
     world = World(track, seed=seed)
-
-    def cars(count: int) -> Simulator:
-        return EmbeddedSimulator(track, vehicle, count, observation=config.observation, world=world, threads=1)
-
-    total = config.training.cars
-    return Fleet([cars(total // LANES + (lane < total % LANES)) for lane in range(LANES)], cars(TRIAL_CARS))
+    cars, trial = (
+        EmbeddedSimulator(track, vehicle, count, observation=config.observation, world=world)
+        for count in (config.training.cars, TRIAL_CARS)
+    )
+    return Fleet(cars, trial)
 
 
 def make_env(config: ModelConfig, simulator: Simulator, reward: RewardFunction, seed: int, start: str) -> RacingEnv:
     """Build the environment of a model; it gets a copy of the reward function that remembers nothing."""
     rules = RaceRules.training(config.training.max_episode_steps)
     return RacingEnv(simulator, reward.fresh(), config.action_space, rules=rules, start=start, seed=seed)
-
-
-def make_learner(config: ModelConfig, fleet: Fleet, reward: RewardFunction, seed: int) -> Learner:
-    """Build the learner of a model with all of its lanes."""
-    lanes = []
-    for number, simulator in enumerate(fleet.lanes):
-        env = make_env(config, simulator, reward, seed * LANES + number, config.training.start)
-        lanes.append(Lane(env, seed, number))
-    return Learner(config, lanes, seed)
 
 
 def _use_bfloat16(config: ModelConfig) -> bool:

@@ -116,8 +116,12 @@ class ActorCritic(nn.Module):
         self.log_std = nn.Parameter(torch.full((2,), float(log_std_init))) if self.continuous else None
 
     def features(self, image: Tensor) -> Tensor:
-        """Encode images `(N, H, W, 1)` uint8 to `(N, features)`; the scaling of grey levels is part of the graph."""
-        scaled = image.permute(0, 3, 1, 2).to(self.policy.weight.dtype).mul(1.0 / 128.0).sub(1.0)
+        """Encode grey images `(N, H, W, 1)` uint8 to `(N, features)`; the scaling of grey levels is part of the graph."""
+        # Not permute: with one channel its strides look like channels-last to oneDNN, whose convolutions are slow then.
+        # In place: two more arrays of this size would cost as much as a convolution.
+        height, width, channels = image.shape[1:]
+        planes = image.reshape(-1, channels, height, width)
+        scaled = planes.to(self.policy.weight.dtype).mul_(1.0 / 128.0).sub_(1.0)
         out: Tensor = self.encoder(scaled)
         return out
 

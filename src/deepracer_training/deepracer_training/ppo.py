@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -77,9 +77,9 @@ class PPO:
     """The learning half of training: improves an agent on one rollout at a time.
 
     The gradient of a minibatch is computed in two halves by two threads, each of them single-threaded inside: for
-    networks of this size torch's own thread pool costs more than it gains, and it collapses as soon as another process
-    wants a core (a minibatch took 15 times as long with one busy neighbour). Two halves whatever the number of cores:
-    the result must not depend on the machine.
+    networks of this size torch's own two threads made the whole loop a fifth slower than one did, and collapse as soon
+    as another process wants a core (a minibatch took 15 times as long with one busy neighbour). Two halves whatever the
+    number of cores: the result must not depend on it.
     """
 
     def __init__(
@@ -102,22 +102,24 @@ class PPO:
             self._replicas.append(replica)
         self._pool = ThreadPoolExecutor(1, "gradient")
 
-    def update(self, rollouts: Sequence[Rollout], before_batch: Callable[[], None] = lambda: None) -> UpdateStats:
-        """Take several epochs of clipped policy gradient steps on the shuffled minibatches of some rollouts.
+    def update(self, rollout: Rollout, before_batch: Callable[[], None] = lambda: None) -> UpdateStats:
+        """Take several epochs of clipped policy gradient steps on the shuffled minibatches of a rollout.
 
         Args:
-            rollouts: The experience.
+            rollout: The experience.
             before_batch: Called before each step; an error raised there leaves the agent as of the step before.
+
+        Raises:
+            DeepRacerError: The training has diverged; the agent is as of the step before.
         """
         settings = self.settings
-        gains = [advantages(rollout, settings.discount_factor, settings.gae_lambda) for rollout in rollouts]
-        advantage = torch.cat([gain.flatten() for gain in gains])
-        old_values = torch.cat([rollout.values.flatten() for rollout in rollouts])
+        advantage = advantages(rollout, settings.discount_factor, settings.gae_lambda).flatten()
+        old_values = rollout.values.flatten()
         target = advantage + old_values
         columns = (
-            torch.cat([rollout.observations.flatten(0, 1) for rollout in rollouts]),
-            torch.cat([rollout.actions.flatten(0, 1) for rollout in rollouts]),
-            torch.cat([rollout.log_probs.flatten() for rollout in rollouts]),
+            rollout.observations.flatten(0, 1),
+            rollout.actions.flatten(0, 1),
+            rollout.log_probs.flatten(),
             (advantage - advantage.mean()) / (advantage.std() + 1e-8),
             target,
         )

@@ -23,12 +23,12 @@ from deepracer_training.environment import Episode, Step
 from deepracer_training.export import export_policy
 from deepracer_training.learner import (
     Fleet,
+    Learner,
     Trial,
     drive_trial,
     embedded_fleet,
     global_random_state,
     make_env,
-    make_learner,
     set_global_random_state,
 )
 from deepracer_training.models.config import ModelConfig
@@ -84,7 +84,7 @@ def train(
         config: Instead of the folder's, when a caller changes a setting for this training only.
         build_fleet: Makes the simulators from the configuration and the seed.
         on_update: Called after every update.
-        on_step: Called after every control period of the first lane.
+        on_step: Called after every control period.
 
     Raises:
         UserError: Something in the model folder is wrong; the folder is as it was before, or as of the last checkpoint.
@@ -98,7 +98,7 @@ def train(
     with folder.lock():
         run = _Run(folder, config or folder.config, seed, resume, build_fleet)
         if on_step is not None:
-            run.learner.lanes[0].env.listeners.append(on_step)
+            run.learner.env.listeners.append(on_step)
         return run.loop(minutes, steps, control or Control(), on_update or (lambda report: None))
 
 
@@ -130,14 +130,13 @@ class _Run:
         self.keep_best = checkpoint is not None and checkpoint.state.task == self.task
         """Whether a best checkpoint of an earlier run may still be the best of this one."""
         fleet = build_fleet(self.config, self.seed)
-        self.learner = make_learner(self.config, fleet, reward, self.seed)
+        env = make_env(self.config, fleet.cars, reward, self.seed, self.config.training.start)
+        self.learner = Learner(self.config, env, self.seed)
         self.trial_env = make_env(self.config, fleet.trial, reward, self.seed, "random")
         if checkpoint is not None:
             self.store.load("best")  # to be found damaged now, not when the budget is spent
             restore(checkpoint, self.learner.agent, self.learner.optimizer, self.learner.generator)
-            # A training that began with other simulators may have had another number of lanes.
-            for lane, random_state in zip(self.learner.lanes, checkpoint.state.lanes, strict=False):
-                lane.set_random_state(random_state)
+            env.set_random_state(checkpoint.state.starts)
             set_global_random_state(checkpoint.state.globals)
             self.counters = checkpoint.state.counters
             if not self.keep_best:
@@ -153,7 +152,7 @@ class _Run:
         start_steps, start_wall, begin = counters.steps, counters.wall_s, time.perf_counter()
         log: TrainingLog | None = None
         report: Report | None = None
-        for env in (self.trial_env, *(lane.env for lane in learner.lanes)):
+        for env in (self.trial_env, learner.env):
             env.listeners.append(lambda step: control.check())
         try:
             with ExitStack() as stack:
@@ -161,13 +160,13 @@ class _Run:
                 while True:
                     update_begin = time.perf_counter()
                     try:
-                        rollouts = learner.collect()
-                        stats = learner.learn(rollouts, control.check)
+                        rollout = learner.collect()
+                        stats = learner.learn(rollout, control.check)
                     except Cancelled:
                         if report is None:
                             raise
                         break
-                    taken = sum(rollout.rewards.numel() for rollout in rollouts)
+                    taken = rollout.rewards.numel()
                     counters.update += 1
                     counters.steps += taken
                     counters.wall_s = start_wall + time.perf_counter() - begin
@@ -222,16 +221,16 @@ class _Run:
             for path in (self.folder.tensorboard, self.folder.simtrace):
                 shutil.rmtree(path, ignore_errors=True)
         self.saved_at = time.perf_counter()
-        lane = self.learner.lanes[0]
+        env = self.learner.env
         log = TrainingLog(
-            self.folder, lane.env.simulator.track, resume_after=self.counters.update - 1 if self.resumed else None
+            self.folder, env.simulator.track, resume_after=self.counters.update - 1 if self.resumed else None
         )
-        lane.env.listeners.append(log.record)
+        env.listeners.append(log.record)
         return log
 
     def _count(self, stats: dict[str, float], steps_per_s: float) -> dict[str, float | int | None]:
         counters = self.counters
-        episodes = self.learner.pop_episodes()
+        episodes = self.learner.env.pop_episodes()
         laps = [episode for episode in episodes if episode.status is EpisodeStatus.LAP_COMPLETE]
         counters.episodes += len(episodes)
         counters.laps += len(laps)
@@ -257,9 +256,8 @@ class _Run:
             trial = drive_trial(self.learner.agent, self.trial_env, self.seed)
         except Cancelled:
             return None
-        for lane in self.learner.lanes:
-            if lane.env.simulator is self.trial_env.simulator:
-                lane.restart()  # its cars were borrowed
+        if self.learner.env.simulator is self.trial_env.simulator:
+            self.learner.restart()  # its cars were borrowed
         return trial
 
     def _save(self, trial: Trial | None) -> None:
@@ -274,7 +272,7 @@ class _Run:
             task=self.task,
             config=self.config,
             counters=self.counters,
-            lanes=[lane.random_state() for lane in learner.lanes],
+            starts=learner.env.random_state(),
             globals=global_random_state(),
         )
         checkpoint = capture(learner.agent, learner.optimizer, learner.generator, state)

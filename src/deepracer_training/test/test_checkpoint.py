@@ -33,7 +33,7 @@ def state(update: int) -> TrainingState:
         task=Task(track="riverside", reward_function_sha256="0" * 64),
         config=preset_config("fast", name="m", track="riverside"),
         counters=Counters(update=update),
-        lanes=[],
+        starts={},
         globals={},
     )
 

@@ -67,29 +67,19 @@ def test_a_simulator_that_fails_costs_no_more_than_the_update_under_way(folder: 
 
     def build_fleet(config: ModelConfig, seed: int) -> Fleet:
         fleet = embedded_fleet(config, seed)
-        step = fleet.lanes[0].step
+        step = fleet.cars.step
 
         def fail_later(steering_angle: FloatArray, speed: FloatArray) -> None:
             if len(reports) == 2:
                 raise DeepRacerError("the simulator is dead")
             step(steering_angle, speed)
 
-        fleet.lanes[0].step = fail_later  # type: ignore[method-assign]
+        fleet.cars.step = fail_later  # type: ignore[method-assign]
         return fleet
 
     with pytest.raises(DeepRacerError, match="dead"):
         train(folder, minutes=10, build_fleet=build_fleet, on_update=reports.append)
     assert last_update(folder) == 2
-
-
-def test_a_training_goes_on_with_another_number_of_lanes(folder: ModelFolder) -> None:
-    train(folder, steps=UPDATE)
-
-    def one_lane(config: ModelConfig, seed: int) -> Fleet:
-        first = embedded_fleet(config, seed).lanes[0]
-        return Fleet([first], first)
-
-    assert train(folder, steps=UPDATE // 2, resume=True, build_fleet=one_lane).counters.update == 2
 
 
 def test_laps_are_the_same_however_many_cars_share_them(folder: ModelFolder) -> None:

@@ -107,7 +107,7 @@ def test_solves_a_world_where_the_image_tells_the_right_action(
     before = experience()[1]
     ppo = PPO(agent, optimizer, SETTINGS, generator)
     for _ in range(40):
-        ppo.update([experience()[0]])
+        ppo.update(experience()[0])
     after = experience()[1]
     if space is CONTINUOUS:
         assert after > -0.3 > before
@@ -135,7 +135,7 @@ def test_same_seed_gives_identical_weights_and_statistics() -> None:
             rewards > 1.5,
             torch.zeros(16),
         )
-        stats = PPO(agent, optimizer, SETTINGS, generator).update([rollout])
+        stats = PPO(agent, optimizer, SETTINGS, generator).update(rollout)
         return list(agent.parameters()), stats
 
     (first, first_stats), (second, second_stats) = run(), run()
@@ -163,7 +163,7 @@ def test_clipping_leaves_actions_alone_that_have_moved_far_enough(already_moved:
     rollout = Rollout(one(image[0]), one(action), one(log_prob), one(value), one(rewards), dones, torch.zeros(128))
     settings = replace(SETTINGS, value_coefficient=0.0, num_epochs=1)
     optimizer = torch.optim.Adam(agent.parameters(), lr=1e-6)
-    stats = PPO(agent, optimizer, settings, torch.Generator().manual_seed(0)).update([rollout])
+    stats = PPO(agent, optimizer, settings, torch.Generator().manual_seed(0)).update(rollout)
     unchanged = all(torch.equal(a, b) for a, b in zip(agent.parameters(), before.parameters(), strict=True))
     assert unchanged == already_moved
     assert stats.clip_fraction == (1.0 if already_moved else 0.0)
@@ -188,7 +188,7 @@ def test_two_halves_of_a_minibatch_give_the_gradient_of_the_whole() -> None:
         )
         settings = replace(SETTINGS, batch_size=64, num_epochs=1)
         optimizer = torch.optim.SGD(agent.parameters(), lr=0.1)
-        PPO(agent, optimizer, settings, torch.Generator().manual_seed(0)).update([rollout])
+        PPO(agent, optimizer, settings, torch.Generator().manual_seed(0)).update(rollout)
         return [parameter.detach() for parameter in agent.parameters()]
 
     for ours, whole in zip(after_one_step(True), after_one_step(False), strict=True):

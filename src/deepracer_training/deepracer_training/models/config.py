@@ -104,7 +104,7 @@ class TrainingConfig(StrictModel):
 
     cars: Annotated[
         int, between(2, 256, "fewer than 2 make the rollout one correlated drive, more than 256 gain no speed on a CPU")
-    ] = Field(default=32, description="Cars that drive at the same time, each on a track of its own.")
+    ] = Field(default=64, description="Cars that drive at the same time, each on a track of its own.")
     update_schedule: Literal["fixed_horizon", "episodes"] = Field(
         default="fixed_horizon",
         description="When to update: after horizon_steps of every car, or after num_episodes_between_training "
@@ -112,7 +112,7 @@ class TrainingConfig(StrictModel):
     )
     horizon_steps: Annotated[
         int, between(8, 2048, "a rollout shorter than half a second says little, a longer one than 2 minutes is stale")
-    ] = Field(default=64, description="Control periods per car and rollout; read by update_schedule `fixed_horizon`.")
+    ] = Field(default=32, description="Control periods per car and rollout; read by update_schedule `fixed_horizon`.")
     gae_lambda: Annotated[float, between(0.0, 1.0, "it weighs the value function against observed returns")] = Field(
         default=0.95, description="Lambda of generalised advantage estimation; AWS fixes 0.95."
     )

@@ -49,9 +49,9 @@ class TopicCars:
         )
 
     def fleet(self, config: ModelConfig, seed: int) -> Fleet:
-        """Return all cars in one lane, which also drives the trials: topics have one master."""
+        """Return all cars for training and for trials alike: topics have one master."""
         simulator = self.connect(load_track(config.track), load_vehicle(config.vehicle), config.observation)
-        return Fleet([simulator], simulator)
+        return Fleet(simulator, simulator)
 
     def adapt(self, config: ModelConfig) -> ModelConfig:
         """Return a model's settings with this number of cars and rollouts as large as before.

@@ -118,7 +118,7 @@ class Trainer:
 
     def _embedded_fleet(self, config: ModelConfig, seed: int) -> Fleet:
         fleet = embedded_fleet(config, seed)
-        self._view.watch(fleet.lanes[0])
+        self._view.watch(fleet.cars)
         return fleet
 
     def _on_step(self, step: Step) -> None:

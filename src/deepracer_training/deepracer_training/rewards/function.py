@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 import inspect
 import json
@@ -27,9 +26,6 @@ LOG = logging.getLogger(__name__)
 
 REWARD_LIMIT = 1e5
 """AWS ends a training whose reward is beyond this, either way."""
-
-
-STATELESS_MODULES = {"__future__", "cmath", "collections", "dataclasses", "functools", "itertools", "math", "typing"}
 
 
 class RewardError(UserError):
@@ -103,19 +99,6 @@ class RewardFunction:
         random.seed(seed)
         np.random.seed(seed % 2**32)
         return cls(path, source, code)
-
-    @property
-    def may_share_state(self) -> bool:
-        """Whether cars must not be rewarded by two threads at the same time, lest equal seeds give different rewards.
-
-        The globals of the file are each car's own, but modules that it imports are not, and they may draw from the
-        global random generators.
-        """
-        imports = [node for node in ast.walk(ast.parse(self.source)) if isinstance(node, ast.Import | ast.ImportFrom)]
-        names = {alias.name for node in imports for alias in node.names if isinstance(node, ast.Import)} | {
-            node.module for node in imports if isinstance(node, ast.ImportFrom)
-        }
-        return "__import__" in self.source or not names <= STATELESS_MODULES
 
     def fresh(self) -> RewardFunction:
         """Return the same function with nothing remembered, for another environment."""

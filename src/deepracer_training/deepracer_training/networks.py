@@ -116,7 +116,7 @@ class ActorCritic(nn.Module):
         self.log_std = nn.Parameter(torch.full((2,), float(log_std_init))) if self.continuous else None
 
     def features(self, image: Tensor) -> Tensor:
-        """Encode grey images `(N, H, W, 1)` uint8 to `(N, features)`; the scaling of grey levels is part of the graph."""
+        """Encode grey images `(N, H, W, 1)` uint8 to `(N, features)`; scaling the grey levels is part of the graph."""
         # Not permute: with one channel its strides look like channels-last to oneDNN, whose convolutions are slow then.
         # In place: two more arrays of this size would cost as much as a convolution.
         height, width, channels = image.shape[1:]

@@ -76,9 +76,9 @@ def advantages(rollout: Rollout, discount_factor: float, gae_lambda: float) -> T
 class PPO:
     """The learning half of training: improves an agent on one rollout at a time.
 
-    The gradient of a minibatch is computed in two halves by two threads, each of them single-threaded inside: for
-    networks of this size torch's own two threads made the whole loop a fifth slower than one did, and collapse as soon
-    as another process wants a core (a minibatch took 15 times as long with one busy neighbour). Two halves whatever the
+    The gradient of a minibatch is computed in two halves by two threads, each of them single-threaded inside. On an
+    idle machine torch's own thread pool is a tenth faster for networks of this size, but its threads wait for each
+    other by spinning: with one busy neighbour on two cores a minibatch took 15 times as long. Two halves whatever the
     number of cores: the result must not depend on it.
     """
 

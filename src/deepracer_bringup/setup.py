@@ -24,6 +24,7 @@ setup(
     ],
     install_requires=[
         "deepracer_training",
+        "deepracer_sim",
     ],
     zip_safe=False,
 )

@@ -95,7 +95,7 @@ def test_saving_refuses_bad_and_taken_names(home: Path) -> None:
         with pytest.raises(UserError, match="in the library"):
             save_track(track.renamed(name))
     save_track(track.renamed("mine"))
-    with pytest.raises(UserError, match="already"):
+    with pytest.raises(UserError, match="exists in"):
         save_track(track.renamed("mine"))
     save_track(track.reversed().renamed("mine"), overwrite=True)
     assert not load_track("mine").is_ccw

@@ -99,7 +99,7 @@ def test_a_network_of_aws_needs_a_large_enough_image() -> None:
 
 def test_a_rollout_must_fill_a_batch_and_fit_into_memory() -> None:
     with pytest.raises(UserError, match=r"256 samples, fewer than one batch_size of 512"):
-        parse(changed("training", "horizon_steps", 8), ModelConfig, "model.yaml")
+        parse(changed("training", "cars", 8), ModelConfig, "model.yaml")
     data = changed("training", "cars", 256)
     data["training"]["horizon_steps"] = 1024
     data["observation"] = {"width": 160, "height": 120, "crop_top": 0.0}

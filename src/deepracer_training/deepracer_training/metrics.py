@@ -1,4 +1,4 @@
-"""AWS's metrics files (version 2): one JSON object per episode, as consoles and log tools of DeepRacer read them."""
+"""AWS's metrics files (version 2): one JSON object per lap, as consoles and log tools of DeepRacer read them."""
 
 from __future__ import annotations
 
@@ -6,42 +6,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from deepracer_inference.files import write_atomic
 from deepracer_sim.race.rules import EpisodeStatus
-
-METRICS_VERSION = 2.0
-
-
-@dataclass(frozen=True)
-class TrainingMetric:
-    """One episode of training, or one of the evaluations in between."""
-
-    reward: float
-    start_s: float
-    """Simulated time."""
-    elapsed_s: float
-    episode: int
-    """From 1."""
-    trial: int
-    """Number of the episode since the last update, from 1."""
-    progress: float
-    """Percent."""
-    status: EpisodeStatus
-    phase: Literal["training", "evaluation"] = "training"
-
-    def as_json(self) -> dict[str, int | str]:
-        """Return AWS's keys; rewards and percentages are whole numbers there."""
-        return {
-            "reward_score": round(self.reward),
-            **_times(self.start_s, self.elapsed_s),
-            "episode": self.episode,
-            "trial": self.trial,
-            "phase": self.phase,
-            "completion_percentage": int(self.progress),
-            "episode_status": self.status.label,
-        }
 
 
 @dataclass(frozen=True)
@@ -75,24 +42,6 @@ class EvaluationMetric:
             "reset_count": self.crash_count + self.immobilized_count + self.off_track_count + self.reversed_count,
             "trial": self.trial,
         }
-
-
-def write_training_metrics(
-    path: Path,
-    metrics: Sequence[TrainingMetric],
-    best_model_metric: Literal["progress", "reward", "laptime"] = "progress",
-) -> None:
-    """Write AWS's `TrainingMetrics.json`.
-
-    Raises:
-        DeepRacerError: The file cannot be written.
-    """
-    content = {
-        "metrics": [metric.as_json() for metric in metrics],
-        "version": METRICS_VERSION,
-        "best_model_metric": best_model_metric,
-    }
-    write_atomic(path, json.dumps(content) + "\n")
 
 
 def write_evaluation_metrics(path: Path, metrics: Sequence[EvaluationMetric]) -> None:

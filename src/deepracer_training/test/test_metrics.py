@@ -6,58 +6,7 @@ import json
 from pathlib import Path
 
 from deepracer_sim.race.rules import EpisodeStatus
-from deepracer_training.metrics import (
-    EvaluationMetric,
-    TrainingMetric,
-    write_evaluation_metrics,
-    write_training_metrics,
-)
-
-
-def test_training_metrics_are_those_of_aws(tmp_path: Path) -> None:
-    episodes = [
-        TrainingMetric(30.6, 27.746, 3.792, episode=1, trial=1, progress=29.9, status=EpisodeStatus.OFF_TRACK),
-        TrainingMetric(
-            177.2,
-            40.0,
-            14.7254,
-            episode=1,
-            trial=2,
-            progress=100.0,
-            status=EpisodeStatus.LAP_COMPLETE,
-            phase="evaluation",
-        ),
-    ]
-    write_training_metrics(tmp_path / "TrainingMetrics.json", episodes)
-    # The first object is the first one of a real file of AWS's.
-    assert json.loads((tmp_path / "TrainingMetrics.json").read_text()) == {
-        "metrics": [
-            {
-                "reward_score": 31,
-                "metric_time": 31538,
-                "start_time": 27746,
-                "elapsed_time_in_milliseconds": 3792,
-                "episode": 1,
-                "trial": 1,
-                "phase": "training",
-                "completion_percentage": 29,
-                "episode_status": "Off track",
-            },
-            {
-                "reward_score": 177,
-                "metric_time": 54725,
-                "start_time": 40000,
-                "elapsed_time_in_milliseconds": 14725,
-                "episode": 1,
-                "trial": 2,
-                "phase": "evaluation",
-                "completion_percentage": 100,
-                "episode_status": "Lap complete",
-            },
-        ],
-        "version": 2.0,
-        "best_model_metric": "progress",
-    }
+from deepracer_training.metrics import EvaluationMetric, write_evaluation_metrics
 
 
 def test_evaluation_metrics_are_those_of_aws(tmp_path: Path) -> None:
@@ -93,6 +42,6 @@ def test_evaluation_metrics_are_those_of_aws(tmp_path: Path) -> None:
 
 
 def test_a_lap_that_is_nearly_complete_is_not_rounded_up_to_100_percent() -> None:
-    metric = TrainingMetric(0.0, 0.0, 1.0, episode=1, trial=1, progress=99.97, status=EpisodeStatus.TIME_UP)
+    metric = EvaluationMetric(1, 0.0, 1.0, 99.97, EpisodeStatus.TIME_UP, 0, 0, 0, 0)
     assert metric.as_json()["completion_percentage"] == 99
     assert metric.as_json()["episode_status"] == "Time Up"

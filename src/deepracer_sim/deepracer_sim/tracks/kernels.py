@@ -138,15 +138,6 @@ def point_in_ring(x: float, y: float, ring: NDArray[np.float64]) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def points_in_ring(
-    points: NDArray[np.float64], ring: NDArray[np.float64], inside: NDArray[np.bool_], lo: int, hi: int
-) -> None:
-    """Test the rows `lo` to `hi` of `points` (N, 2) and write into `inside` (N,); see `point_in_ring`."""
-    for n in range(lo, hi):
-        inside[n] = point_in_ring(points[n, 0], points[n, 1], ring)
-
-
-@njit(cache=True, nogil=True)
 def point_on_road(x: float, y: float, inner: NDArray[np.float64], outer: NDArray[np.float64]) -> bool:
     """Tell whether (x, y) is on the road: inside the outer ring and not inside the inner ring, as AWS judges it."""
     return point_in_ring(x, y, outer) and not point_in_ring(x, y, inner)

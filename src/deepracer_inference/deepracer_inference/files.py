@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from deepracer_inference.errors import DeepRacerError, UserError
 
 TEMPORARY_PREFIX = ".tmp-"
 """Start of the name of every unfinished file or folder; only a killed process leaves one behind."""
+
+_ABANDONED_S = 60.0
+"""Younger unfinished folders are left alone: their owner may not have locked them yet."""
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -71,7 +76,8 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     """Build a folder beside its final place and move it there when the block ends without an exception.
 
     An existing folder at `path` is replaced as a whole. On Linux both are swapped in one step, so that a reader never
-    finds the place empty; elsewhere there is a moment without a folder, but never one with a mixture.
+    finds the place empty; elsewhere there is a moment without a folder, but never one with a mixture. What killed
+    processes have left unfinished beside it is removed.
 
     Args:
         path: Where the folder goes. Its parent must exist.
@@ -87,10 +93,14 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     try:
         if target.exists() and not target.is_dir():
             raise DeepRacerError(f"{path} is a file, but a folder has to be written there; remove or rename the file")
+        _remove_abandoned(target.parent)
         staging.mkdir()
-        yield staging
-        _sync_tree(staging)
-        _move_into_place(staging, target)
+        with ExitStack() as lock:
+            with suppress(OSError):  # A file system without locks: nobody can take this folder for an abandoned one.
+                lock.enter_context(_locked(staging))
+            yield staging
+            _sync_tree(staging)
+            _move_into_place(staging, target)
         _sync_folder(target.parent)
     except BaseException as error:
         shutil.rmtree(staging, ignore_errors=True)
@@ -156,6 +166,30 @@ def read_text(path: Path) -> str:
 def _temporary_beside(target: Path) -> Path:
     # Not derived from the target's name, which may already be as long as the file system allows.
     return target.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder, which the system releases however the process ends.
+
+    Raises:
+        BlockingIOError: Somebody else holds it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove the unfinished folders of killed processes; tidying up is no reason to fail."""
+    for folder in parent.glob(f"{TEMPORARY_PREFIX}*"):
+        with suppress(OSError):
+            if folder.is_dir() and time.time() - folder.stat().st_mtime > _ABANDONED_S:
+                with _locked(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _move_into_place(staging: Path, target: Path) -> None:

@@ -202,6 +202,21 @@ def test_a_reader_never_finds_the_place_empty(tmp_path: Path) -> None:
     assert absent == 0
 
 
+def test_what_a_killed_process_has_left_is_removed_and_what_a_living_one_builds_is_not(tmp_path: Path) -> None:
+    abandoned = tmp_path / f"{files.TEMPORARY_PREFIX}abandoned"
+    abandoned.mkdir()
+    (abandoned / "half").write_text("x")
+    fresh = tmp_path / f"{files.TEMPORARY_PREFIX}fresh"
+    fresh.mkdir()
+    long_ago = abandoned.stat().st_mtime - 3600.0
+    os.utime(abandoned, (long_ago, long_ago))
+    with atomic_directory(tmp_path / "slow") as slow:
+        os.utime(slow, (long_ago, long_ago))
+        with atomic_directory(tmp_path / "quick"):
+            assert slow.is_dir() and fresh.is_dir() and not abandoned.exists()
+    assert (tmp_path / "slow").is_dir() and (tmp_path / "quick").is_dir()
+
+
 def test_a_failing_block_keeps_the_old_directory_and_its_own_exception(tmp_path: Path) -> None:
     target = tmp_path / "folder"
     with atomic_directory(target) as staging:

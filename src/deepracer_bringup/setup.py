@@ -19,11 +19,12 @@ setup(
         (f"share/{PACKAGE}", ["package.xml"]),
         *(
             (f"share/{PACKAGE}/{folder}", sorted(glob(f"{folder}/*.*")))
-            for folder in ("launch", "config", "rviz", "rqt")
+            for folder in ("launch", "config", "rviz", "rqt", "urdf")
         ),
     ],
     install_requires=[
         "deepracer_training",
+        "deepracer_inference",
         "deepracer_sim",
     ],
     zip_safe=False,

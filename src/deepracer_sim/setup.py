@@ -17,7 +17,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
         # Where `ros2 run` and launch files look; console scripts get there with colcon, but not with pip.
-        (f"lib/{PACKAGE}", ["scripts/simulator_node"]),
+        (f"lib/{PACKAGE}", ["scripts/simulator_node", "scripts/board_node"]),
     ],
     install_requires=[
         "annotated-types>=0.6",

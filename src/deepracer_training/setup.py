@@ -29,6 +29,7 @@ setup(
         "matplotlib>=3.10",
         "numpy>=1.26,<2.3",
         "onnx>=1.17",
+        "onnxruntime>=1.20",
         "opencv-python-headless>=4.8,<5",
         "pillow>=10",
         "pydantic>=2.10",

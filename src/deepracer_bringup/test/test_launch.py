@@ -9,7 +9,7 @@ import json
 import os
 import threading
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,28 @@ from launch.actions import DeclareLaunchArgument, EmitEvent, IncludeLaunchDescri
 from launch.event_handlers import OnProcessExit, OnProcessIO
 from launch.events import Shutdown
 
+from deepracer_inference.drive.fake_board import make_board
+from deepracer_inference.nodes.joints import DRIVEN_WHEELS, HINGES
+from deepracer_inference.vehicle import load_vehicle
 from deepracer_training.models.config import ModelConfig, preset_config
 from deepracer_training.models.folder import ModelFolder
 from deepracer_training.training import train
 
 FOLDER = Path(__file__).parents[1]
+NODES = (
+    *("simulator_node", "trainer_node", "evaluation_node", "camera_node", "inference_node", "drive_node"),
+    *("teleop_twist_joy_node", "twist_mux", "controller_manager", "ackermann_steering_controller"),
+)
 LAUNCH_FILES = sorted((FOLDER / "launch").glob("*.launch.py"))
 PATIENCE_S = 180.0
 DOMAINS = itertools.count(os.getpid() + 25)
 REWARD = "def reward_function(params):\n    return params['speed']\n"
 STEPS = 8 * 16
+STAND_IN = """#!/bin/sh
+echo "$(basename "$0") got $*"
+for argument; do case "$argument" in /*launch_params_*|*controllers.yaml) cat "$argument";; esac; done
+"""
+"""Parameter files are temporary, so a stand-in shows what is in them."""
 
 try:
     get_package_prefix("deepracer_bringup")
@@ -70,6 +82,7 @@ class Run:
     def __init__(self, name: str, *, until: str = "", **arguments: str) -> None:
         """Run it until a text is logged, or until it ends by itself."""
         self.log, self.exit_codes = "", dict[str, int]()
+        self.commands = dict[str, str]()
         service = LaunchService(noninteractive=True)
         include = IncludeLaunchDescription(
             str(FOLDER / "launch" / f"{name}.launch.py"), launch_arguments=arguments.items()
@@ -80,7 +93,8 @@ class Run:
             return EmitEvent(event=Shutdown(reason="seen")) if until and until in self.log else None
 
         def on_exit(event: Any, context: Any) -> None:
-            self.exit_codes[event.process_name.rsplit("-", 1)[0]] = event.returncode
+            name = event.process_name.rsplit("-", 1)[0]
+            self.exit_codes[name], self.commands[name] = event.returncode, " ".join(event.cmd)
 
         service.include_launch_description(
             LaunchDescription(
@@ -126,24 +140,121 @@ def test_evaluate_in_one_process(model: ModelFolder) -> None:
     assert run.exit_codes == {"evaluation_node": 0}, run.log
 
 
-def test_monitor_opens_rviz_and_rqt_with_our_layouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Stand-ins for the two programs write down what they are called with.
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes stand-ins for programs that no wheel has; they write down what they are called with."""
     prefix = tmp_path / "prefix"
-    for path in (prefix / "bin" / "rqt", prefix / "lib" / "rviz2" / "rviz2"):
-        path.parent.mkdir(parents=True)
-        path.write_text('#!/bin/sh\necho "$(basename "$0") got $*"\n')
-        path.chmod(0o755)
     index = prefix / "share" / "ament_index" / "resource_index" / "packages"
     index.mkdir(parents=True)
-    (index / "rviz2").touch()
+    (prefix / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{prefix / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("AMENT_PREFIX_PATH", f"{prefix}{os.pathsep}{os.environ['AMENT_PREFIX_PATH']}")
+
+    def make(*programs: str) -> None:
+        for program in programs:
+            package, _, name = program.rpartition("/")
+            path = prefix / "lib" / package / name if package else prefix / "bin" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(STAND_IN)
+            path.chmod(0o755)
+            if package:
+                (index / package).touch()
+
+    return make
+
+
+def test_calibrate_holds_the_wheels_straight(tmp_path: Path) -> None:
+    make_board(tmp_path / "sys", load_vehicle("deepracer").pwm)
+    run = Run("calibrate", sysfs=str(tmp_path / "sys"), rqt="false", until="the wheels are held straight")
+    assert run.exit_codes == {"calibration_node": 0}, run.log
+
+
+def test_monitor_opens_rviz_and_rqt_with_our_layouts(stand_in: Callable[..., None]) -> None:
+    stand_in("rqt", "rviz2/rviz2")
     run = Run("monitor")
     assert sorted(run.exit_codes.values()) == [0, 0], run.log
     layouts = [word for word in run.log.split() if word.endswith((".rviz", ".perspective"))]
     assert len(layouts) == 2
     assert all(Path(layout).is_file() for layout in layouts)
     assert not Run("monitor", rviz="false", rqt="false").exit_codes
+
+
+def test_the_simulated_car_drives_with_the_nodes_of_the_real_one(model: ModelFolder) -> None:
+    policy = str(model.path / "policy")
+    run = Run("car", vehicle="simulated", track="oval", enabled="true", model=policy, until="[drive_node]: driving")
+    nodes = ("camera_node", "inference_node", "drive_node", "board_node", "simulator_node")
+    assert run.exit_codes == dict.fromkeys(nodes, 0), run.log
+    assert "Traceback" not in run.log and "the driver has died" not in run.log
+
+
+def test_the_car_waits_to_be_enabled() -> None:
+    run = Run("car", vehicle="simulated", track="oval", autonomous="false", until="stopped: not enabled yet")
+    assert "inference_node" not in run.exit_codes and set(run.exit_codes.values()) == {0}, run.log
+
+
+def test_a_car_without_camera_ends_with_one_line() -> None:
+    run = Run("car", vehicle="deepracer", camera="/dev/video77", autonomous="false")
+    assert run.exit_codes["camera_node"] == 2, run.log
+    assert run.log.count("There is no camera /dev/video77") == 1 and "Traceback" not in run.log
+
+
+def test_joystick_and_model_meet_in_the_multiplexer(stand_in: Callable[..., None], model: ModelFolder) -> None:
+    stand_in("joy/joy_node", "teleop_twist_joy/teleop_node", "twist_mux/twist_mux")
+    policy = str(model.path / "policy")
+    run = Run("car", vehicle="simulated", track="oval", manual="true", model=policy, until="model /")
+    told = {line.split(" got ")[0]: line for line in run.log.splitlines() if " got " in line}
+    assert "-r cmd_vel:=manual/cmd_vel" in told["teleop_node"]
+    assert "-r cmd_vel_out:=cmd_vel" in told["twist_mux"]
+    assert run.commands["inference_node"].count("cmd_vel:=autonomous/cmd_vel") == 1
+    assert "cmd_vel:=cmd_vel" not in run.commands["drive_node"]
+    mux = yaml.safe_load((FOLDER / "config" / "twist_mux.yaml").read_text())["twist_mux"]["ros__parameters"]
+    topics, stop = mux["topics"], mux["locks"]["stop"]
+    assert [topics[name]["topic"] for name in ("manual", "autonomous")] == ["manual/cmd_vel", "autonomous/cmd_vel"]
+    assert stop["priority"] > topics["manual"]["priority"] > topics["autonomous"]["priority"]
+    ((_, teleop),) = yaml.safe_load((FOLDER / "config" / "joystick.yaml").read_text()).items()
+    assert teleop["ros__parameters"]["require_enable_button"], "dead-man"
+    assert teleop["ros__parameters"]["frame"] != "camera_optical", "drive_node would look for its image"
+
+
+def test_controllers_get_the_numbers_of_the_vehicle_file(stand_in: Callable[..., None]) -> None:
+    controllers = ("controller_manager/ros2_control_node", "controller_manager/spawner")
+    stand_in("xacro", "robot_state_publisher/robot_state_publisher", *controllers)
+    run = Run(
+        "car", vehicle="simulated", track="oval", autonomous="false", control="ros2_control", until="not enabled yet"
+    )
+    geometry = load_vehicle("deepracer").geometry
+    for name in ("wheelbase", "track_front", "track_rear", "wheel_radius"):
+        assert f"{name}:={getattr(geometry, name)}" in run.log, "an argument of xacro"
+    for name, number in {
+        "wheelbase": geometry.wheelbase,
+        "traction_track_width": geometry.track_rear,
+        "steering_track_width": geometry.track_front,
+        "traction_wheels_radius": geometry.wheel_radius,
+    }.items():
+        assert f"{name}: {number}" in run.log, "a parameter of the controllers"
+    assert "joint_states:=hardware_joint_states" in run.commands["drive_node"]
+    assert "spawner got joint_state_broadcaster ackermann_steering_controller" in run.log
+
+
+def test_hardware_and_controllers_name_the_same_joints_and_topics() -> None:
+    urdf = (FOLDER / "urdf" / "car_hardware.urdf.xacro").read_text()
+    assert {each.tag for each in ElementTree.fromstring(urdf)} >= {"link", "ros2_control"}
+    config = yaml.safe_load((FOLDER / "config" / "car_controllers.yaml").read_text())
+    parameters = config["ackermann_steering_controller"]["ros__parameters"]
+    assert set(parameters["steering_joints_names"]) == set(HINGES)
+    assert set(parameters["traction_joints_names"]) == set(DRIVEN_WHEELS)
+    for joint in (*HINGES, *DRIVEN_WHEELS):
+        assert f'joint="{joint}"' in urdf
+    launch = (FOLDER / "launch" / "car.launch.py").read_text()
+    for topic in ("joint_commands", "hardware_joint_states"):
+        assert f">{topic}</param>" in urdf and f'"{topic}"' in launch
+
+
+def test_record_names_topics_that_the_car_has(stand_in: Callable[..., None], tmp_path: Path) -> None:
+    stand_in("ros2")
+    log = Run("record", folder=str(tmp_path)).log
+    assert "bag record --storage mcap" in log and "/camera/image_raw" in log and "/diagnostics" in log
+    assert "/camera/image_raw" not in Run("record", folder=str(tmp_path), images="false").log
 
 
 @pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
@@ -166,9 +277,9 @@ def test_arguments_are_described_and_switches_have_choices(path: Path) -> None:
 
 def test_parameter_files_name_nodes_and_tell_units() -> None:
     for path in sorted((FOLDER / "config").glob("*.yaml")):
-        ((node, content),) = yaml.safe_load(path.read_text()).items()
-        assert node in ("simulator_node", "trainer_node", "evaluation_node")
-        assert content["ros__parameters"]
+        for node, content in yaml.safe_load(path.read_text()).items():
+            assert node in NODES
+            assert content["ros__parameters"]
 
 
 def test_rviz_and_rqt_show_topics_that_the_nodes_publish() -> None:

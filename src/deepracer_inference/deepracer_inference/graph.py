@@ -13,6 +13,7 @@ from deepracer_inference.action_space import ContinuousActionSpace, DiscreteActi
 from deepracer_inference.errors import DeepRacerError, UserError
 from deepracer_inference.observation import ObservationSpec
 from deepracer_inference.onnx_encoding import check_self_contained
+from deepracer_inference.providers import CPU, check_provider, provider_options, session_threads
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -58,6 +59,7 @@ class Graph:
         observation: ObservationSpec,
         action_space: DiscreteActionSpace | ContinuousActionSpace,
         threads: int = 1,
+        provider: str = CPU,
     ) -> None:
         """Open and check a graph.
 
@@ -67,9 +69,11 @@ class Graph:
             observation: The images that the graph must take.
             action_space: The commands that it must return.
             threads: Threads within one run. With 1, equal images give bit-identical commands on one machine.
+            provider: What computes it: one of `providers.available_providers()`.
 
         Raises:
-            UserError: It is not an ONNX model, is not self-contained, or does not have the promised inputs and outputs.
+            UserError: It is not an ONNX model, is not self-contained, does not have the promised inputs and outputs, or
+                the provider cannot run it.
         """
         check_self_contained(onnx, source)
         self._source = source
@@ -78,10 +82,13 @@ class Graph:
         self._outputs = [*OUTPUTS, PROBABILITIES] if self._actions else [*OUTPUTS]
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                onnx, _session_options(threads), providers=["CPUExecutionProvider"]
+                onnx,
+                _session_options(session_threads(provider, threads)),
+                providers=provider_options(provider, threads),
             )
         except _ORT_ERRORS as error:
             raise UserError(f"{source} cannot be loaded by onnxruntime: {_first_line(error)}") from error
+        check_provider(self._session.get_providers(), provider, source)
         self._check_signature(observation)
         self._check_trial_run(observation)
 

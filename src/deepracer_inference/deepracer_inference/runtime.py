@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,10 @@ from deepracer_inference.errors import DeepRacerError
 from deepracer_inference.graph import Graph
 from deepracer_inference.observation import observe
 from deepracer_inference.policy_file import GRAPH, PolicyFile
+from deepracer_inference.providers import CPU, choose, spare_threads
+
+_TIMED_RUNS = 30
+"""For a median; the first few are slow."""
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -35,17 +40,37 @@ class OnnxPolicy:
     thread, equal batches give bit-identical commands on one machine.
     """
 
-    def __init__(self, policy: PolicyFile, threads: int = 1) -> None:
+    def __init__(self, policy: PolicyFile, threads: int = 1, provider: str = CPU) -> None:
         """Open the graph.
 
         Args:
             policy: From `load_policy`.
-            threads: Threads within one call of `act`.
+            threads: Threads within one call of `act`; 0 = as many as this machine can spare.
+            provider: What computes it: `cpu`, `xnnpack` or `openvino`; `auto` for the fastest that is installed.
+
+        Raises:
+            UserError: There is no such provider here, or it cannot run the graph.
         """
         self._policy = policy
         self._observation = policy.manifest.observation
         source = str(policy.folder / GRAPH)
-        self._graph = Graph(policy.onnx, source, self._observation, policy.manifest.action_space, threads)
+        self.threads = threads or spare_threads()
+        """Threads within one call of `act`."""
+
+        def opened(name: str) -> Graph:
+            return Graph(policy.onnx, source, self._observation, policy.manifest.action_space, self.threads, name)
+
+        self.provider, self._graph = choose(provider, opened, self._run_time)
+
+    def _run_time(self, graph: Graph) -> float:
+        """Return the median time of one run with one image (s)."""
+        image = np.zeros((1, *self._observation.shape), np.uint8)
+        times = []
+        for _ in range(_TIMED_RUNS):
+            begin = time.perf_counter()
+            graph.run(image)
+            times.append(time.perf_counter() - begin)
+        return float(np.median(times))
 
     def act(self, images: npt.NDArray[np.uint8]) -> Command:
         """Choose commands for a batch of observations.

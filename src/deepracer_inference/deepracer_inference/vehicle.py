@@ -17,6 +17,9 @@ Positive = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 Nanoseconds = Annotated[int, Field(ge=0)]
 
+SHORTEST_PULSE_NS, LONGEST_PULSE_NS = 500_000, 2_500_000
+"""What hobby servos and speed controllers stand; they are made for 1 to 2 ms."""
+
 
 class Geometry(StrictModel):
     """Lengths (m). The origin is `base_link`; x points forward, y left."""
@@ -155,12 +158,21 @@ class PwmChannel(StrictModel):
                 f"the pulses are {self.minimum_ns}, {self.middle_ns}, {self.maximum_ns} ns, "
                 "but minimum_ns < middle_ns < maximum_ns is expected"
             )
+        if self.minimum_ns < SHORTEST_PULSE_NS or self.maximum_ns > LONGEST_PULSE_NS:
+            raise ValueError(
+                f"the pulses are {self.minimum_ns} to {self.maximum_ns} ns, "
+                f"but must lie within {SHORTEST_PULSE_NS} to {LONGEST_PULSE_NS} ns"
+            )
         return self
 
 
 class Pwm(StrictModel):
     """Signals to the steering servo and the speed controller."""
 
+    bus: str | None = None
+    """Where the board hangs: a part of its PWM chip's path in sysfs, as `i2c-1`; not needed with a single chip."""
+    enable_gpio: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Pin that switches the outputs on at 0, by the numbers that different kernels give it; empty: there is none."""
     period_ns: Annotated[int, Field(gt=0)]
     steering: PwmChannel
     throttle: PwmChannel

@@ -21,12 +21,12 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(7)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def observation() -> ObservationSpec:
     return ObservationSpec(width=8, height=8, crop_top=0.25)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def discrete() -> DiscreteActionSpace:
     actions = ((-30.0, 1.0), (0.0, 2.0), (30.0, 1.0))
     return DiscreteActionSpace(actions=tuple(DiscreteAction(steering_angle=a, speed=v) for a, v in actions))
@@ -37,7 +37,7 @@ def continuous() -> ContinuousActionSpace:
     return ContinuousActionSpace(steering_angle=Range(low=-20.0, high=30.0), speed=Range(low=1.0, high=3.0))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def build_discrete(discrete: DiscreteActionSpace) -> GraphBuilder:
     """A graph that steers left in the light, straight in between, right in the dark.
 
@@ -105,23 +105,32 @@ def build_continuous() -> GraphBuilder:
     return build
 
 
+@pytest.fixture(scope="session")
+def write_discrete(
+    build_discrete: GraphBuilder, observation: ObservationSpec, discrete: DiscreteActionSpace
+) -> Callable[[Path], Path]:
+    """Writes a correct discrete policy."""
+
+    def write(folder: Path) -> Path:
+        write_policy(
+            folder,
+            build_discrete(),
+            observation=observation,
+            action_space=discrete,
+            neural_network="compact",
+            vehicle="deepracer",
+            control_period_s=1.0 / 15.0,
+            provenance={"seed": 3, "steps": 1000, "reward": 1.5, "version": "0.1.0"},
+        )
+        return folder
+
+    return write
+
+
 @pytest.fixture
-def policy_folder(
-    tmp_path: Path, build_discrete: GraphBuilder, observation: ObservationSpec, discrete: DiscreteActionSpace
-) -> Path:
+def policy_folder(tmp_path: Path, write_discrete: Callable[[Path], Path]) -> Path:
     """A correct discrete policy."""
-    folder = tmp_path / "policy"
-    write_policy(
-        folder,
-        build_discrete(),
-        observation=observation,
-        action_space=discrete,
-        neural_network="compact",
-        vehicle="deepracer",
-        control_period_s=1.0 / 15.0,
-        provenance={"seed": 3, "steps": 1000, "reward": 1.5, "version": "0.1.0"},
-    )
-    return folder
+    return write_discrete(tmp_path / "policy")
 
 
 def _model(

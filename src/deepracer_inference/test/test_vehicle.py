@@ -87,6 +87,7 @@ def test_an_unknown_vehicle_is_answered_with_the_known_names(tmp_path: Path) -> 
             r"latency_s is 1.0, but must be shorter than one control period of 0.0667 s",
         ),
         ("middle_ns: 1450000", "middle_ns: 9", "minimum_ns < middle_ns < maximum_ns is expected"),
+        ("minimum_ns: 1200000", "minimum_ns: 499999", "must lie within 500000 to 2500000 ns"),
         ("period_ns: 20000000", "period_ns: 9", "must fit into the period of 9 ns"),
         ("polarity: -1", "polarity: 0", "pwm.throttle.polarity is 0, but -1 or 1 is expected"),
     ],

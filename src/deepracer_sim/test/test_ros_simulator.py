@@ -29,11 +29,11 @@ from std_srvs.srv import Trigger  # noqa: E402
 from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
 from deepracer_inference.errors import UserError  # noqa: E402
+from deepracer_inference.nodes.messages import from_time, planar_quaternion, pose_to_planar  # noqa: E402
+from deepracer_inference.nodes.receiver import Receiver  # noqa: E402
 from deepracer_inference.observation import ObservationSpec  # noqa: E402
 from deepracer_inference.vehicle import load_vehicle  # noqa: E402
 from deepracer_sim.embedded import EmbeddedSimulator  # noqa: E402
-from deepracer_sim.nodes.messages import from_time, planar_quaternion, pose_to_planar  # noqa: E402
-from deepracer_sim.nodes.receiver import Receiver  # noqa: E402
 from deepracer_sim.nodes.ros_simulator import READER_QOS, RosSimulator, RosSimulatorError  # noqa: E402
 from deepracer_sim.simulator import CarStates  # noqa: E402
 from deepracer_sim.tracks.library import load_track  # noqa: E402

@@ -103,8 +103,9 @@ def test_a_package_imports_only_floors_below_it_and_what_it_declares(package: st
     declared = {
         re.split(r"[<>=]", text)[0]
         for node in ast.walk(setup)
-        if isinstance(node, ast.keyword) and node.arg == "install_requires"
-        for text in ast.literal_eval(node.value)
+        if isinstance(node, ast.keyword) and node.arg in ("install_requires", "extras_require")
+        for value in [ast.literal_eval(node.value)]
+        for text in (value if isinstance(value, list) else [each for extra in value.values() for each in extra])
     }
     allowed = {*declared, package}
     assert allowed & set(TOWER) <= set(TOWER[: TOWER.index(package) + 1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 from typing import Any
 
 from nav_msgs.msg import Odometry
@@ -11,9 +10,8 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
-from deepracer_inference.observation import ObservationSpec
-from deepracer_inference.vehicle import Vehicle
-from deepracer_sim.nodes.messages import (
+from deepracer_inference.nodes.joints import JointMessage
+from deepracer_inference.nodes.messages import (
     FrameArray,
     camera_info,
     camera_transform,
@@ -22,22 +20,11 @@ from deepracer_sim.nodes.messages import (
     planar_quaternion,
     to_time,
 )
+from deepracer_inference.observation import ObservationSpec
+from deepracer_inference.vehicle import Vehicle
 from deepracer_sim.simulator import CarStates
 
 MAP_FRAME = "map"
-STEERING_JOINT = "steering_joint"
-"""The steering angle of the single-track model; the hinges of the front wheels follow it."""
-JOINTS = (
-    STEERING_JOINT,
-    "left_steering_hinge_joint",
-    "right_steering_hinge_joint",
-    "left_front_wheel_joint",
-    "right_front_wheel_joint",
-    "left_rear_wheel_joint",
-    "right_rear_wheel_joint",
-)
-"""All but the first are the names of AWS's car."""
-
 STATE_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """Reliable, because lock-step waits for every message; the last one is kept for readers that join while it waits.
 Depth 1 is enough, because the next message is sent only after the command that answers this one. Best-effort readers,
@@ -60,7 +47,6 @@ class CarTopics:
         """
         name = car_namespace(car)
         self._geometry = vehicle.geometry
-        self._ackermann = vehicle.steering.ackermann
         self._image = node.create_publisher(Image, f"{name}/camera/image_raw", STATE_QOS)
         self._camera_info = node.create_publisher(CameraInfo, f"{name}/camera/camera_info", STATE_QOS)
         self._odometry = node.create_publisher(Odometry, f"{name}/odom", STATE_QOS)
@@ -68,13 +54,12 @@ class CarTopics:
         self._image_message = Image()
         self._info_message = camera_info(vehicle.camera, observation)
         self._odometry_message = Odometry(child_frame_id=f"{name}/base_link")
-        self._joints_message = JointState(name=list(JOINTS), velocity=[0.0] * len(JOINTS))
+        self._joint_message = JointMessage(vehicle)
         self._odometry_message.header.frame_id = MAP_FRAME
         self.optical_frame = f"{name}/camera_optical"
         self._image_message.header.frame_id = self._info_message.header.frame_id = self.optical_frame
         # Those who join later get this one at once, and the others only if there is anybody to get them.
         self._camera_info.publish(self._info_message)
-        self._rolled = 0.0
         self.base_frame = self._odometry_message.child_frame_id
 
     def publish(self, stamp: int, frame: FrameArray, states: CarStates, car: int, period_s: float) -> Odometry:
@@ -98,14 +83,7 @@ class CarTopics:
         message.twist.twist.angular.z = yaw_rate
         self._odometry.publish(message)
 
-        wheel_rate = speed / self._geometry.wheel_radius
-        self._rolled = math.remainder(self._rolled + wheel_rate * period_s, math.tau)
-        steering_angle = float(states.steering_angle[car])
-        left, right = self._hinges(steering_angle)
-        self._joints_message.header.stamp = time
-        self._joints_message.position = [steering_angle, left, right, *[self._rolled] * 4]
-        self._joints_message.velocity = [0.0, 0.0, 0.0, *[wheel_rate] * 4]
-        self._joints.publish(self._joints_message)
+        self._joints.publish(self._joint_message.fill(time, float(states.steering_angle[car]), speed, period_s))
 
         if self._camera_info.get_subscription_count():
             self._info_message.header.stamp = time
@@ -114,15 +92,6 @@ class CarTopics:
         fill_image(self._image_message, frame)
         self._image.publish(self._image_message)
         return message
-
-    def _hinges(self, steering_angle: float) -> tuple[float, float]:
-        """Angles of the left and the right front wheel, rad."""
-        if not self._ackermann or not steering_angle:
-            return steering_angle, steering_angle
-        # Both wheels' axles meet the rear axle in the centre of the turn.
-        cotangent = 1.0 / math.tan(steering_angle)
-        apart = 0.5 * self._geometry.track_front / self._geometry.wheelbase
-        return math.atan(1.0 / (cotangent - apart)), math.atan(1.0 / (cotangent + apart))
 
 
 class TransformTopics:

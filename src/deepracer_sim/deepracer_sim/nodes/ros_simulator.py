@@ -17,14 +17,15 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, JointState
 
 from deepracer_inference.errors import DeepRacerError, UserError
+from deepracer_inference.nodes.encoding import command_to_twist, unwrap
+from deepracer_inference.nodes.joints import STEERING_JOINT
+from deepracer_inference.nodes.messages import from_time, image_to_frame, planar_quaternion, pose_to_planar, to_time
+from deepracer_inference.nodes.receiver import Receiver
 from deepracer_inference.observation import ObservationSpec, observe
 from deepracer_inference.vehicle import Vehicle
 from deepracer_sim.lockstep import LockStepClient, UnexpectedStampError
-from deepracer_sim.nodes.car_topics import INPUT_QOS, MAP_FRAME, STEERING_JOINT, car_namespace
-from deepracer_sim.nodes.encoding import command_to_twist, unwrap
-from deepracer_sim.nodes.messages import from_time, image_to_frame, planar_quaternion, pose_to_planar, to_time
+from deepracer_sim.nodes.car_topics import INPUT_QOS, MAP_FRAME, car_namespace
 from deepracer_sim.nodes.peer import disagreement
-from deepracer_sim.nodes.receiver import Receiver
 from deepracer_sim.simulator import CarStates, FloatArray, FrameArray, IntArray
 from deepracer_sim.tracks.track import Track
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from deepracer_sim.nodes.process import Runnable, run
+from deepracer_inference.nodes.process import Runnable, run
 
 NAME = "simulator_node"
 

@@ -13,14 +13,14 @@ from geometry_msgs.msg import PoseWithCovarianceStamped, TwistStamped
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from std_srvs.srv import Trigger
 
+from deepracer_inference.nodes.encoding import twist_to_command
+from deepracer_inference.nodes.messages import from_time, pose_to_planar
+from deepracer_inference.nodes.parameters import declare, make_node
+from deepracer_inference.nodes.receiver import Receiver
 from deepracer_inference.vehicle import load_vehicle
 from deepracer_sim.embedded import EmbeddedSimulator
 from deepracer_sim.lockstep import Answer, Command, LockStepServer
 from deepracer_sim.nodes.car_topics import INPUT_QOS, MAP_FRAME, car_namespace
-from deepracer_sim.nodes.encoding import twist_to_command
-from deepracer_sim.nodes.messages import from_time, pose_to_planar
-from deepracer_sim.nodes.parameters import declare, make_node
-from deepracer_sim.nodes.receiver import Receiver
 from deepracer_sim.nodes.simulator_settings import CHANGEABLE, SimulatorSettings
 from deepracer_sim.nodes.world_topics import WorldTopics
 from deepracer_sim.tracks.library import load_track

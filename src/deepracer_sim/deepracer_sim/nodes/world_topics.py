@@ -11,11 +11,11 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 from visualization_msgs.msg import MarkerArray
 
+from deepracer_inference.nodes.messages import to_time
 from deepracer_inference.observation import ObservationSpec
 from deepracer_sim.embedded import EmbeddedSimulator
 from deepracer_sim.nodes.car_topics import MAP_FRAME, CarTopics, TransformTopics
 from deepracer_sim.nodes.markers import car_markers, track_markers
-from deepracer_sim.nodes.messages import to_time
 
 LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """RViz sees the markers also when it is started later."""

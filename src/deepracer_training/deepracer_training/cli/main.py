@@ -6,16 +6,13 @@ torch, numba and matplotlib take seconds.
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
 from collections.abc import Sequence
 
 import typer
 
-from deepracer_inference.errors import DeepRacerError
-from deepracer_training.cli import models, runs, tracks
-from deepracer_training.cli.output import fail
+from deepracer_inference.cli import calibration, car
+from deepracer_inference.cli.run import run
+from deepracer_training.cli import deploy, models, runs, tracks
 
 app = typer.Typer(
     name="deepracer",
@@ -25,6 +22,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(tracks.app, name="tracks")
+app.add_typer(car.app, name="car")
+app.add_typer(calibration.app, name="calibration")
 for command in (
     models.create,
     models.validate,
@@ -32,46 +31,15 @@ for command in (
     runs.evaluate,
     models.list_models,
     models.show,
+    deploy.export,
+    deploy.deploy,
+    deploy.rollback,
+    calibration.calibrate,
+    deploy.protractor,
 ):
     app.command(name=command.__name__.removesuffix("_models"))(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Args:
-        arguments: Words after the program's name; those of the process when omitted.
-
-    Returns:
-        0, 1 when something failed, or 2 when the user made a mistake. Anything unexpected is a bug and leaves with a
-        traceback.
-    """
-    _log_to_stderr()
-    try:
-        app(args=None if arguments is None else list(arguments), prog_name="deepracer")
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except DeepRacerError as error:
-        fail(str(error))
-        return error.exit_code
-    except OSError as error:
-        # A full disk, a lost mount, a permission: the machine's state and not a bug, wherever it surfaces.
-        reason = error.strerror or str(error)
-        fail(f"{os.fspath(error.filename)}: {reason}" if isinstance(error.filename, str | os.PathLike) else reason)
-        return 1
-    return 0
-
-
-class _StderrHandler(logging.Handler):
-    """Writes to whatever stderr is at the moment, so that a live progress bar can take it over."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr)
-
-
-def _log_to_stderr() -> None:
-    root = logging.getLogger()
-    if not any(isinstance(handler, _StderrHandler) for handler in root.handlers):
-        root.addHandler(_StderrHandler())
-    for package in ("deepracer_inference", "deepracer_sim", "deepracer_training"):
-        logging.getLogger(package).setLevel(logging.INFO)
+    """Run one command; returns the exit code, see `deepracer_inference.cli.run`."""
+    return run(app, "deepracer", arguments)

@@ -6,9 +6,9 @@ import threading
 
 from std_srvs.srv import Trigger
 
+from deepracer_inference.nodes.parameters import declare, make_node
 from deepracer_inference.policy_file import PolicyFile
 from deepracer_inference.vehicle import Vehicle
-from deepracer_sim.nodes.parameters import declare, make_node
 from deepracer_sim.race.rules import EpisodeStatus, RaceRules
 from deepracer_sim.simulator import Simulator
 from deepracer_sim.tracks.track import Track

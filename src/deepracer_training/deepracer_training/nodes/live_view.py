@@ -10,10 +10,10 @@ from nav_msgs.msg import Path
 from rclpy.node import Node
 from visualization_msgs.msg import MarkerArray
 
+from deepracer_inference.nodes.messages import planar_quaternion
 from deepracer_sim.embedded import EmbeddedSimulator
 from deepracer_sim.nodes.car_topics import MAP_FRAME, CarTopics, TransformTopics, car_namespace
 from deepracer_sim.nodes.markers import car_markers, track_markers
-from deepracer_sim.nodes.messages import planar_quaternion
 from deepracer_sim.simulator import CarStates, Simulator
 from deepracer_training.nodes.settings import WorkSettings
 from deepracer_training.nodes.telemetry import LATCHED_QOS

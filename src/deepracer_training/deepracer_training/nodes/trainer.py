@@ -9,7 +9,7 @@ from collections.abc import Callable
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_srvs.srv import Trigger
 
-from deepracer_sim.nodes.parameters import declare, make_node
+from deepracer_inference.nodes.parameters import declare, make_node
 from deepracer_training.control import Cancelled, Control
 from deepracer_training.environment import Step
 from deepracer_training.learner import Fleet, embedded_fleet

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepracer_sim.nodes.process import Runnable, run
+from deepracer_inference.nodes.process import Runnable, run
 from deepracer_training.nodes.worker import leave
 
 NAME = "trainer_node"

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image
 
 from deepracer_inference.errors import DeepRacerError
+from deepracer_inference.nodes.encoding import quaternion_to_yaw, yaw_to_quaternion
 from deepracer_inference.observation import ObservationSpec
 from deepracer_inference.vehicle import Camera
-from deepracer_sim.nodes.encoding import quaternion_to_yaw, yaw_to_quaternion
 
 FrameArray = NDArray[np.uint8]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepracer_sim.nodes.encoding import (
+from deepracer_inference.nodes.encoding import (
     command_to_twist,
     quaternion_to_yaw,
     twist_to_command,

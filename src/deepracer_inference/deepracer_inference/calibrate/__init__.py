@@ -1,0 +1,1 @@
+"""Measuring a car: from pulses that are tried and what is read off to a calibration."""

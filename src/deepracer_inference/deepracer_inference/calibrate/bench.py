@@ -1,0 +1,90 @@
+"""The car on the bench: pulses for the wizard and the calibration node, neutral whatever happens to them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from deepracer_inference.drive.guard import Guard
+from deepracer_inference.drive.pwm import SYSFS, PwmBoard
+from deepracer_inference.errors import DeepRacerError
+from deepracer_inference.vehicle import Vehicle
+
+GUARD_TIMEOUT_S = 0.3
+_BEAT_S = 0.1
+LONGEST_RUN_S = 5.0
+
+
+class Bench(Protocol):
+    """What the wizard asks of a car."""
+
+    def steer(self, steering_ns: int) -> None:
+        """Hold a steering pulse, with the motor at rest."""
+        ...
+
+    def run(self, steering_ns: int, throttle_ns: int, seconds: float) -> None:
+        """Give throttle for a time, then let go."""
+        ...
+
+
+class BoardBench:
+    """A real board. The motor never runs longer than one call of `run`; a guard watches over this process."""
+
+    def __init__(self, vehicle: Vehicle, neutral: tuple[int, int], sysfs: Path = SYSFS) -> None:
+        """Open the board; arguments as those of `PwmBoard`.
+
+        Raises:
+            DeepRacerError: There is no board, or it may not be used.
+        """
+        self._board = PwmBoard(vehicle.pwm, neutral, sysfs)
+        self._rest_ns = neutral[1]
+        try:
+            self._guard = Guard(self._board, GUARD_TIMEOUT_S)
+        except BaseException:
+            self._board.close()
+            raise
+        self._end = threading.Event()
+        # A thread, because the wizard waits for its user most of the time. It dies with the process: that is the point.
+        self._beats = threading.Thread(target=self._beat, daemon=True)
+        self._beats.start()
+
+    def rest_at(self, throttle_ns: int) -> None:
+        """Change the pulse at which the motor rests."""
+        self._rest_ns = throttle_ns
+
+    def steer(self, steering_ns: int) -> None:
+        """Hold a steering pulse, with the motor at rest."""
+        self._board.write(steering_ns, self._rest_ns)
+
+    def run(self, steering_ns: int, throttle_ns: int, seconds: float) -> None:
+        """Give throttle for a time, then let go."""
+        seconds = min(seconds, LONGEST_RUN_S)
+        begin = time.monotonic()
+        try:
+            self._board.write(steering_ns, throttle_ns)
+            while (left := begin + seconds - time.monotonic()) > 0.0:
+                time.sleep(left)
+        finally:
+            self._board.write(steering_ns, self._rest_ns)
+
+    def close(self) -> None:
+        """Neutral, and let go of the board."""
+        self._end.set()
+        self._beats.join()
+        self._board.close()
+        self._guard.close()
+
+    def _beat(self) -> None:
+        with suppress(DeepRacerError):
+            while not self._end.wait(_BEAT_S):
+                self._guard.beat()
+
+    def __enter__(self) -> BoardBench:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()

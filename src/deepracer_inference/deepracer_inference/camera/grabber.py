@@ -1,0 +1,118 @@
+"""Takes frames as fast as they come and keeps the newest one; what is not fit to drive with is sorted out here."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from deepracer_inference.camera.source import Frame, FrameSource
+from deepracer_inference.errors import DeepRacerError
+
+BLANK_RANGE = 4
+"""Grey levels between the darkest and the brightest pixel; a covered lens shows more than that as noise."""
+RETRY_S = 1.0
+EARLY = 0.25
+"""Share of a period that a frame may come early and still count as the one that is due."""
+
+
+class FrameCheck:
+    """Says why a frame is not fit to drive with."""
+
+    def __init__(self, live: bool) -> None:
+        """Begin.
+
+        Args:
+            live: Whether two equal frames in a row mean that the camera is frozen.
+        """
+        self._live = live
+        self._last: bytes | None = None
+
+    def fault(self, frame: Frame) -> str | None:
+        """Return what is wrong with the frame that follows the one of the last call."""
+        image = frame.image
+        if int(np.ptp(image)) < BLANK_RANGE:
+            return "the image is blank; is the lens covered, or the camera's cable loose?"
+        if self._live:
+            last, self._last = self._last, image.tobytes()
+            if last == self._last:
+                return "the image is the same as before, bit by bit: the camera is frozen"
+        return None
+
+
+class Grabber:
+    """A thread that reads a source; `wait` hands out the newest fit frame, and never the same one twice.
+
+    When the source fails, it is opened again every second.
+    """
+
+    def __init__(self, reopen: Callable[[], FrameSource], rate_hz: float) -> None:
+        """Open the source and begin.
+
+        Args:
+            reopen: Opens the source; called at once, and after every failure.
+            rate_hz: Frames beyond this rate are skipped.
+
+        Raises:
+            UserError: The source cannot be opened.
+        """
+        self._reopen, self._source = reopen, reopen()
+        self._period_ns = round(1e9 / rate_hz)
+        self.read = self.dropped = self.unfit = 0
+        """Frames that came; of them those that nobody fetched in time, and those that are not fit to drive with."""
+        self.fault: str | None = None
+        """What is wrong now."""
+        self._frame: Frame | None = None
+        self._new = threading.Condition()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="camera", daemon=True)
+        self._thread.start()
+
+    def wait(self, timeout_s: float) -> Frame | None:
+        """Return the newest frame once, or None if no new one comes in time."""
+        with self._new:
+            self._new.wait_for(lambda: self._frame is not None, timeout_s)
+            frame, self._frame = self._frame, None
+            return frame
+
+    def close(self) -> None:
+        """End. A driver that hangs is left behind."""
+        self._closed.set()
+        self._thread.join(timeout=1.0)
+
+    def _work(self) -> None:
+        check, due = FrameCheck(self._source.live), 0
+        while not self._closed.is_set():
+            try:
+                frame = self._source.read()
+            except DeepRacerError as error:
+                self.fault = str(error)
+                self._source.close()
+                if not self._open_again():
+                    return
+                check = FrameCheck(self._source.live)
+                continue
+            self.read += 1
+            if frame.time_ns < due - EARLY * self._period_ns:
+                continue
+            # In step with the schedule, so that the mean rate is right, unless a whole period has been missed.
+            due = (due if frame.time_ns - due < self._period_ns else frame.time_ns) + self._period_ns
+            self.fault = check.fault(frame)
+            if self.fault:
+                self.unfit += 1
+                continue
+            with self._new:
+                self.dropped += self._frame is not None
+                self._frame = frame
+                self._new.notify()
+        self._source.close()
+
+    def _open_again(self) -> bool:
+        while not self._closed.wait(RETRY_S):
+            try:
+                self._source = self._reopen()
+                return True
+            except DeepRacerError as error:
+                self.fault = str(error)
+        return False

@@ -1,0 +1,1 @@
+"""The command `deepracer-car`, and what it shares with the command `deepracer`; needs the extra `cli` (typer)."""

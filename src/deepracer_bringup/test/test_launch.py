@@ -7,9 +7,11 @@ import asyncio
 import itertools
 import json
 import os
+import shutil
 import threading
+import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ from launch.actions import DeclareLaunchArgument, EmitEvent, IncludeLaunchDescri
 from launch.event_handlers import OnProcessExit, OnProcessIO
 from launch.events import Shutdown
 
+from deepracer_inference.vehicle import load_vehicle
+from deepracer_sim.tracks.library import load_track
 from deepracer_training.models.config import ModelConfig, preset_config
 from deepracer_training.models.folder import ModelFolder
 from deepracer_training.training import train
@@ -43,14 +47,85 @@ except PackageNotFoundError:
 
 
 @pytest.fixture(autouse=True)
-def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Stage) -> Iterator[None]:
     """A domain for each test alone, on this machine only; models and programs of its own."""
+    stage.put_up("robot_state_publisher", "robot_state_publisher")
     monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + next(DOMAINS) % 100))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     monkeypatch.setenv("DEEPRACER_HOME", str(tmp_path / "home"))
     # launch starts coroutines that it never awaits when a process ends during start-up
     asyncio.set_event_loop(asyncio.new_event_loop())
     yield
+
+
+class Stage:
+    """An ament prefix with stand-ins for programs; they write down what they are called with, and with which files."""
+
+    def __init__(self, prefix: Path) -> None:
+        """Begin with an empty one."""
+        self.prefix = prefix
+        self.index = prefix / "share" / "ament_index" / "resource_index" / "packages"
+        self.index.mkdir(parents=True)
+        (prefix / "notes").mkdir()
+
+    def put_up(self, package: str, executable: str, *, stays: bool = True) -> None:
+        """Add a program that stays until it is interrupted, or ends at once."""
+        (self.index / package).touch()
+        path = self.prefix / "lib" / package / executable
+        path.parent.mkdir(parents=True, exist_ok=True)
+        wait = "trap 'kill $!; exit 0' INT TERM\nsleep 600 & wait\n" if stays else ""
+        notes = self.prefix / "notes" / executable
+        path.write_text(
+            f'#!/bin/sh\nnote="{notes}.$$"\necho "$*" >"$note"\n'
+            f'for word; do case "$word" in */launch_params_*) cat "$word" >>"$note.yaml";; esac; done\n{wait}'
+        )
+        path.chmod(0o755)
+
+    def calls(self, executable: str) -> list[str]:
+        """Words that the program was called with, each time."""
+        return sorted(
+            path.read_text() for path in (self.prefix / "notes").glob(f"{executable}.*") if path.suffix != ".yaml"
+        )
+
+    def parameters(self, executable: str) -> list[dict[str, Any]]:
+        """Parameters that it was given, each time: what stands in the later file counts."""
+        found = []
+        for path in sorted((self.prefix / "notes").glob(f"{executable}.*.yaml")):
+            merged: dict[str, Any] = {}
+            for part in path.read_text().split("/**:")[1:]:
+                merged |= yaml.safe_load(f"node:{part}")["node"]["ros__parameters"]
+            found.append(merged)
+        return found
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    prefix = tmp_path / "stage"
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"{prefix}{os.pathsep}{os.environ['AMENT_PREFIX_PATH']}")
+    return Stage(prefix)
+
+
+@pytest.fixture
+def gazebo(stage: Stage) -> Stage:
+    """Stand-ins for Gazebo, its bridge and what is started beside them."""
+    if shutil.which("xacro") is None:
+        pytest.skip("there is no xacro: install ros-jazzy-xacro, or xacro from PyPI")
+    for package, executable in (("ros_gz_bridge", "parameter_bridge"), ("deepracer_sim", "gazebo_node")):
+        stage.put_up(package, executable)
+    for package, executable in (("ros_gz_sim", "create"), ("controller_manager", "spawner")):
+        stage.put_up(package, executable, stays=False)
+    launch_file = stage.prefix / "share" / "ros_gz_sim" / "launch" / "gz_sim.launch.py"
+    launch_file.parent.mkdir(parents=True)
+    launch_file.write_text(
+        "from launch import LaunchDescription\n"
+        "from launch.actions import DeclareLaunchArgument, ExecuteProcess\n"
+        "from launch.substitutions import LaunchConfiguration\n"
+        "def generate_launch_description():\n"
+        "    shut = LaunchConfiguration('on_exit_shutdown')\n"
+        "    return LaunchDescription([DeclareLaunchArgument('gz_args'), ExecuteProcess(shell=True, output='screen',\n"
+        "        cmd=['printf \"gz got <%s>\\\\n\" ', LaunchConfiguration('gz_args'), ' shut:', shut])])\n"
+    )
+    return stage
 
 
 @pytest.fixture
@@ -67,8 +142,10 @@ def model() -> ModelFolder:
 class Run:
     """One launch file from start to end."""
 
-    def __init__(self, name: str, *, until: str = "", **arguments: str) -> None:
-        """Run it until a text is logged, or until it ends by itself."""
+    def __init__(
+        self, name: str, *, until: str = "", ends_when: Callable[[], bool] | None = None, **arguments: str
+    ) -> None:
+        """Run it until a text is logged, until something has happened, or until it ends by itself."""
         self.log, self.exit_codes = "", dict[str, int]()
         service = LaunchService(noninteractive=True)
         include = IncludeLaunchDescription(
@@ -93,14 +170,86 @@ class Run:
         )
         guard = threading.Timer(PATIENCE_S, service.shutdown)
         guard.start()
+        if ends_when:
+            threading.Thread(target=self._end, args=(service, ends_when), daemon=True).start()
         self.code = service.run()
         assert guard.is_alive(), self.log
         guard.cancel()
 
+    @staticmethod
+    def _end(service: LaunchService, happened: Callable[[], bool]) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while not happened() and time.monotonic() < end:
+            time.sleep(0.05)
+        service.shutdown()
+
 
 def test_simulation_starts_the_simulator_node() -> None:
     run = Run("simulation", track="oval", cars="2", mode="lockstep", until="2 x deepracer on oval")
-    assert run.exit_codes == {"simulator_node": 0}, run.log
+    assert run.exit_codes == {"simulator_node": 0, "robot_state_publisher": 0}, run.log
+
+
+def test_the_description_is_published_for_every_car(gazebo: Stage) -> None:
+    Run("description", cars="2", ends_when=lambda: len(gazebo.parameters("robot_state_publisher")) == 2)
+    given = gazebo.parameters("robot_state_publisher")
+    assert sorted(each["frame_prefix"] for each in given) == ["car_0/", "car_1/"]
+    words = " ".join(gazebo.calls("robot_state_publisher")).split()
+    assert {word for word in words if word.startswith("__ns")} == {"__ns:=/car_0", "__ns:=/car_1"}
+    for each in given:
+        robot = ElementTree.fromstring(each["robot_description"])
+        assert robot.find("link[@name='camera_optical']") is not None
+        assert robot.find("gazebo/plugin") is None
+        assert each["use_sim_time"] is False
+
+
+@pytest.mark.parametrize("drive", ["ros2_control", "gazebo"])
+def test_gazebo_gets_world_bridge_cars_and_node(gazebo: Stage, tmp_path: Path, drive: str) -> None:
+    run = Run("simulation", simulator="gazebo", track="oval", cars="2", drive=drive, headless="true", mode="lockstep",
+              ends_when=lambda: len(gazebo.parameters("gazebo_node")) == 1)  # fmt: skip
+    words = [line.split("<")[1].rstrip(">") for line in run.log.splitlines() if "gz got" in line]
+    assert words[:2] == ["-s", "--headless-rendering"]
+    assert words[3:] == ["shut:", "true"]
+    assert ElementTree.parse(words[2]).getroot().find("world") is not None
+    assert Path(words[2]).is_relative_to(tmp_path / "home")
+
+    (bridge,) = gazebo.parameters("parameter_bridge")
+    entries = yaml.safe_load(Path(bridge["config_file"]).read_text())
+    for car in range(2):
+        assert {e["ros_topic_name"] for e in entries if f"/car_{car}/" in e.get("ros_topic_name", "")} == {
+            f"/gazebo/car_{car}/{name}" for name in ("cmd_vel", "image", "odom", "joint_states", "placed")
+        }
+
+    robots = [ElementTree.fromstring(each["robot_description"]) for each in gazebo.parameters("robot_state_publisher")]
+    assert sorted(robot.findtext("gazebo/sensor/topic", "") for robot in robots) == [
+        "/car_0/camera/image", "/car_1/camera/image"]  # fmt: skip
+    places = [dict(itertools.pairwise(call.split()[:12])) for call in gazebo.calls("create")]
+    assert sorted(place["-name"] for place in places) == ["car_0", "car_1"]
+    track = load_track("oval")
+    for place in places:
+        assert place["-topic"] == f"/{place['-name']}/robot_description"
+        (where,) = track.project([[float(place["-x"]), float(place["-y"])]]).lateral
+        assert abs(where) < 1e-3
+        assert float(place["-Y"]) == pytest.approx(track.pose_at(0.0)[0, 2], abs=1e-5)
+    managers = [call for call in gazebo.calls("spawner") if "ackermann_steering_controller" in call]
+    assert len(managers) == (2 if drive == "ros2_control" else 0)
+    if drive == "ros2_control":
+        for robot in robots:
+            file = Path(robot.findtext("gazebo/plugin/parameters", ""))
+            controller = yaml.safe_load(file.read_text())["/**/ackermann_steering_controller"]["ros__parameters"]
+            assert controller["wheelbase"] == load_vehicle("deepracer").geometry.wheelbase
+    (node,) = gazebo.parameters("gazebo_node")
+    assert (node["track"], node["cars"], node["mode"]) == ("oval", 2, "lockstep")
+
+
+@pytest.mark.parametrize("name, program", [("train", "trainer_node"), ("evaluate", "evaluation_node")])
+def test_train_and_evaluate_start_gazebo_and_drive_it_over_topics(
+    gazebo: Stage, tmp_path: Path, name: str, program: str
+) -> None:
+    gazebo.put_up("deepracer_training", program, stays=False)
+    Run(name, model="m", simulator="gazebo", cars="3", track="bean", drive="gazebo")
+    (settings,) = gazebo.parameters(program)
+    assert (settings["simulator"], settings["cars"]) == ("ros", 3)
+    assert (tmp_path / "home" / "gazebo" / "bean.sdf").is_file()
 
 
 def test_train_in_one_process(model: ModelFolder) -> None:
@@ -111,13 +260,13 @@ def test_train_in_one_process(model: ModelFolder) -> None:
 
 def test_train_over_topics_ends_both_nodes(model: ModelFolder) -> None:
     run = Run("train", model="m", simulator="ros", cars="2", resume="true", until="update 2,")
-    assert run.exit_codes == {"trainer_node": 0, "simulator_node": 0}, run.log
+    assert run.exit_codes == {"trainer_node": 0, "simulator_node": 0, "robot_state_publisher": 0}, run.log
     assert "Traceback" not in run.log
 
 
 def test_evaluate_over_topics_ends_by_itself(model: ModelFolder) -> None:
     run = Run("evaluate", model="m", simulator="ros", cars="2", laps="2")
-    assert run.exit_codes == {"evaluation_node": 0, "simulator_node": 0}, run.log
+    assert run.exit_codes == {"evaluation_node": 0, "simulator_node": 0, "robot_state_publisher": 0}, run.log
     assert "The report is" in run.log
 
 
@@ -126,21 +275,14 @@ def test_evaluate_in_one_process(model: ModelFolder) -> None:
     assert run.exit_codes == {"evaluation_node": 0}, run.log
 
 
-def test_monitor_opens_rviz_and_rqt_with_our_layouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Stand-ins for the two programs write down what they are called with.
-    prefix = tmp_path / "prefix"
-    for path in (prefix / "bin" / "rqt", prefix / "lib" / "rviz2" / "rviz2"):
-        path.parent.mkdir(parents=True)
-        path.write_text('#!/bin/sh\necho "$(basename "$0") got $*"\n')
-        path.chmod(0o755)
-    index = prefix / "share" / "ament_index" / "resource_index" / "packages"
-    index.mkdir(parents=True)
-    (index / "rviz2").touch()
-    monkeypatch.setenv("PATH", f"{prefix / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("AMENT_PREFIX_PATH", f"{prefix}{os.pathsep}{os.environ['AMENT_PREFIX_PATH']}")
+def test_monitor_opens_rviz_and_rqt_with_our_layouts(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package, executable in (("rviz2", "rviz2"), ("rqt", "rqt")):
+        stage.put_up(package, executable, stays=False)
+    monkeypatch.setenv("PATH", f"{stage.prefix / 'lib' / 'rqt'}{os.pathsep}{os.environ['PATH']}")
     run = Run("monitor")
     assert sorted(run.exit_codes.values()) == [0, 0], run.log
-    layouts = [word for word in run.log.split() if word.endswith((".rviz", ".perspective"))]
+    words = " ".join(stage.calls("rviz2") + stage.calls("rqt")).split()
+    layouts = [word for word in words if word.endswith((".rviz", ".perspective"))]
     assert len(layouts) == 2
     assert all(Path(layout).is_file() for layout in layouts)
     assert not Run("monitor", rviz="false", rqt="false").exit_codes
@@ -166,8 +308,10 @@ def test_arguments_are_described_and_switches_have_choices(path: Path) -> None:
 
 def test_parameter_files_name_nodes_and_tell_units() -> None:
     for path in sorted((FOLDER / "config").glob("*.yaml")):
+        if path.stem in ("bridge", "controllers"):
+            continue
         ((node, content),) = yaml.safe_load(path.read_text()).items()
-        assert node in ("simulator_node", "trainer_node", "evaluation_node")
+        assert node in ("simulator_node", "gazebo_node", "trainer_node", "evaluation_node")
         assert content["ros__parameters"]
 
 

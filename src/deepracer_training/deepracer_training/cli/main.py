@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import typer
 
 from deepracer_inference.errors import DeepRacerError
-from deepracer_training.cli import models, runs, tracks
+from deepracer_training.cli import models, runs, tracks, world
 from deepracer_training.cli.output import fail
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ for command in (
     runs.evaluate,
     models.list_models,
     models.show,
+    world.world,
 ):
     app.command(name=command.__name__.removesuffix("_models"))(command)
 

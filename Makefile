@@ -9,7 +9,7 @@ DEMO_MINUTES ?= 1
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PACKAGES := inference sim training bringup
-TOOLS := ruff mypy pytest hypothesis types-PyYAML stable-baselines3
+TOOLS := ruff mypy pytest hypothesis types-PyYAML stable-baselines3 xacro
 # Real rclpy and DDS for the tests of the nodes; there are wheels for x86-64 Linux.
 ROS := ros-rclpy ros-kilted-rclpy ros-rmw-fastrtps-cpp ros-common-interfaces
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)

@@ -19,13 +19,14 @@ setup(
         (f"share/{PACKAGE}", ["package.xml"]),
         *(
             (f"share/{PACKAGE}/{folder}", sorted(glob(f"{folder}/*.*")))
-            for folder in ("launch", "config", "rviz", "rqt", "urdf")
+            for folder in ("launch", "config", "urdf", "rviz", "rqt")
         ),
     ],
     install_requires=[
         "deepracer_training",
         "deepracer_inference",
         "deepracer_sim",
+        "pyyaml>=6.0",
     ],
     zip_safe=False,
 )

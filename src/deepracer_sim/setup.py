@@ -17,7 +17,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
         # Where `ros2 run` and launch files look; console scripts get there with colcon, but not with pip.
-        (f"lib/{PACKAGE}", ["scripts/simulator_node", "scripts/board_node"]),
+        (f"lib/{PACKAGE}", ["scripts/board_node", "scripts/gazebo_node", "scripts/simulator_node"]),
     ],
     install_requires=[
         "annotated-types>=0.6",
@@ -28,7 +28,7 @@ setup(
         "opencv-python-headless>=4.8,<5",
         "pydantic>=2.10",
         "scipy>=1.14",
-        "shapely>=2.0",
+        "shapely>=2.1",
     ],
     zip_safe=False,
 )

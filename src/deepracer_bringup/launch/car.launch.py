@@ -4,7 +4,6 @@ from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, Shutdown
 from launch.conditions import IfCondition
 from launch.substitutions import (
-    Command,
     EqualsSubstitution,
     IfElseSubstitution,
     LaunchConfiguration,
@@ -15,7 +14,7 @@ from launch_ros.actions import Node, SetParameter
 from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from deepracer_bringup.vehicle_number import VehicleNumber
+from deepracer_bringup.prepared import Prepared, controllers_file
 
 SIMULATED = EqualsSubstitution(LaunchConfiguration("vehicle"), "simulated")
 ROS2_CONTROL = EqualsSubstitution(LaunchConfiguration("control"), "ros2_control")
@@ -167,7 +166,7 @@ def generate_launch_description() -> LaunchDescription:
             ),
             IncludeLaunchDescription(
                 PathJoinSubstitution([FindPackageShare("deepracer_bringup"), "launch", "simulation.launch.py"]),
-                launch_arguments={"mode": "lockstep", "cars": "1", "track": LaunchConfiguration("track")}.items(),
+                launch_arguments={"mode": "lockstep", "cars": "1", "vehicle": VEHICLE}.items(),
                 condition=IfCondition(SIMULATED),
             ),
             GroupAction(
@@ -190,64 +189,26 @@ def generate_launch_description() -> LaunchDescription:
                 ],
                 condition=IfCondition(LaunchConfiguration("manual")),
             ),
+            IncludeLaunchDescription(
+                PathJoinSubstitution([FindPackageShare("deepracer_bringup"), "launch", "description.launch.py"]),
+                launch_arguments={
+                    "cars": "1",
+                    "numbered": "false",
+                    "vehicle": VEHICLE,
+                    "drive": IfElseSubstitution(ROS2_CONTROL, "topics", "none"),
+                    "use_sim_time": "false",
+                }.items(),
+            ),
             GroupAction(
                 [
-                    Node(
-                        package="robot_state_publisher",
-                        executable="robot_state_publisher",
-                        parameters=[
-                            {
-                                "robot_description": ParameterValue(
-                                    Command(
-                                        [
-                                            "xacro ",
-                                            PathJoinSubstitution(
-                                                [
-                                                    FindPackageShare("deepracer_bringup"),
-                                                    "urdf",
-                                                    "car_hardware.urdf.xacro",
-                                                ]
-                                            ),
-                                            " wheelbase:=",
-                                            VehicleNumber(VEHICLE, "geometry.wheelbase"),
-                                            " rear_axle:=",
-                                            VehicleNumber(VEHICLE, "geometry.origin_to_rear_axle"),
-                                            " track_front:=",
-                                            VehicleNumber(VEHICLE, "geometry.track_front"),
-                                            " track_rear:=",
-                                            VehicleNumber(VEHICLE, "geometry.track_rear"),
-                                            " wheel_radius:=",
-                                            VehicleNumber(VEHICLE, "geometry.wheel_radius"),
-                                        ]
-                                    ),
-                                    value_type=str,
-                                )
-                            }
-                        ],
-                    ),
                     Node(
                         package="controller_manager",
                         executable="ros2_control_node",
                         parameters=[
+                            ParameterFile(
+                                Prepared(controllers_file, PathJoinSubstitution([CONFIG, "controllers.yaml"]), VEHICLE)
+                            ),
                             ParameterFile(PathJoinSubstitution([CONFIG, "car_controllers.yaml"])),
-                            {
-                                "wheelbase": ParameterValue(
-                                    VehicleNumber(VEHICLE, "geometry.wheelbase"),
-                                    value_type=float,
-                                ),
-                                "traction_track_width": ParameterValue(
-                                    VehicleNumber(VEHICLE, "geometry.track_rear"),
-                                    value_type=float,
-                                ),
-                                "steering_track_width": ParameterValue(
-                                    VehicleNumber(VEHICLE, "geometry.track_front"),
-                                    value_type=float,
-                                ),
-                                "traction_wheels_radius": ParameterValue(
-                                    VehicleNumber(VEHICLE, "geometry.wheel_radius"),
-                                    value_type=float,
-                                ),
-                            },
                         ],
                     ),
                     Node(

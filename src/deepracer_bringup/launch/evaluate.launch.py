@@ -2,8 +2,7 @@
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, Shutdown
-from launch.conditions import IfCondition
-from launch.substitutions import AndSubstitution, EqualsSubstitution, LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import EqualsSubstitution, IfElseSubstitution, LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
 from launch_ros.substitutions import FindPackageShare
@@ -16,34 +15,14 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument("model", description="Name of the model; `deepracer create` makes one."),
             DeclareLaunchArgument("laps", default_value="10", description="Laps to drive, 1 to 1000."),
             DeclareLaunchArgument(
-                "simulator",
-                default_value="embedded",
-                choices=["embedded", "ros"],
-                description="Simulate inside evaluation_node, which is fastest, or drive a simulator over topics.",
-            ),
-            DeclareLaunchArgument(
-                "start_simulator",
-                default_value="true",
-                choices=["true", "false"],
-                description="Start simulator_node for that (simulator:=ros); false when another one is running.",
-            ),
-            DeclareLaunchArgument(
-                "cars", default_value="8", description="Number of cars of that simulator, 1 to 64 (simulator:=ros)."
-            ),
-            DeclareLaunchArgument(
-                "track",
-                default_value="riverside",
-                description="Track of that simulator: the one in model.yaml (simulator:=ros).",
-            ),
-            DeclareLaunchArgument(
-                "monitor", default_value="false", choices=["true", "false"], description="Open RViz and rqt too."
-            ),
-            DeclareLaunchArgument(
                 "config",
                 default_value=PathJoinSubstitution(
                     [FindPackageShare("deepracer_bringup"), "config", "evaluation.yaml"]
                 ),
                 description="YAML file with the other parameters of evaluation_node.",
+            ),
+            IncludeLaunchDescription(
+                PathJoinSubstitution([FindPackageShare("deepracer_bringup"), "launch", "environment.launch.py"])
             ),
             Node(
                 package="deepracer_training",
@@ -54,28 +33,15 @@ def generate_launch_description() -> LaunchDescription:
                     {
                         "model": ParameterValue(LaunchConfiguration("model"), value_type=str),
                         "laps": ParameterValue(LaunchConfiguration("laps"), value_type=int),
-                        "simulator": ParameterValue(LaunchConfiguration("simulator"), value_type=str),
+                        "simulator": IfElseSubstitution(
+                            EqualsSubstitution(LaunchConfiguration("simulator"), "embedded"), "embedded", "ros"
+                        ),
                         "cars": ParameterValue(LaunchConfiguration("cars"), value_type=int),
                     },
                 ],
+                # Time to leave the simulator in order on a busy machine.
+                sigterm_timeout="30",
                 on_exit=Shutdown(reason="evaluation_node has ended"),
-            ),
-            IncludeLaunchDescription(
-                PathJoinSubstitution([FindPackageShare("deepracer_bringup"), "launch", "simulation.launch.py"]),
-                launch_arguments={"mode": "lockstep"}.items(),
-                condition=IfCondition(
-                    AndSubstitution(
-                        EqualsSubstitution(LaunchConfiguration("simulator"), "ros"),
-                        LaunchConfiguration("start_simulator"),
-                    )
-                ),
-            ),
-            IncludeLaunchDescription(
-                PathJoinSubstitution([FindPackageShare("deepracer_bringup"), "launch", "monitor.launch.py"]),
-                launch_arguments={
-                    "use_sim_time": EqualsSubstitution(LaunchConfiguration("simulator"), "ros"),
-                }.items(),
-                condition=IfCondition(LaunchConfiguration("monitor")),
             ),
         ]
     )

@@ -122,10 +122,12 @@ class LockStepClient:
     Attributes:
         stamps: Of each car's newest complete answer, ns; commands carry them.
         missing: (car, part) pairs that are waited for.
+        period_ns: Control period; may be set before the first one.
     """
 
     stamps: list[int]
     missing: set[tuple[int, int]]
+    period_ns: int
 
     def __init__(self, cars: int, parts: int, period_ns: int) -> None:
         """Know nothing yet.
@@ -135,7 +137,7 @@ class LockStepClient:
             parts: Messages in one answer.
             period_ns: Control period.
         """
-        self._parts, self._period_ns = parts, period_ns
+        self._parts, self.period_ns = parts, period_ns
         self.stamps = [0] * cars
         self.missing = set()
         self._range = (0, 0)
@@ -148,7 +150,7 @@ class LockStepClient:
 
     def expect_period(self) -> None:
         """Wait for all cars' answers after one control period."""
-        stamp = self.time_ns + self._period_ns
+        stamp = self.time_ns + self.period_ns
         self._expect(range(len(self.stamps)), stamp, stamp)
 
     def expect_replacement(self, cars: Sequence[int]) -> None:

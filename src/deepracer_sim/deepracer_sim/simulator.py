@@ -97,3 +97,11 @@ class Simulator(Protocol):
     def state(self) -> CarStates:
         """Return the motion of all cars now."""
         ...
+
+
+class ColorSimulator(Simulator, Protocol):
+    """A simulator that also has what people look at."""
+
+    def frame_rgb(self, car: int) -> FrameArray:
+        """Return the colour image of one car at the camera's full resolution, `(H, W, 3)`."""
+        ...

@@ -30,7 +30,8 @@ def source_files(package: str) -> set[str]:
 def imports(package: str) -> dict[str, str]:
     """Return the distributions that a package imports, besides Python's own library, each with a file that does so.
 
-    In `nodes/`, ROS packages count only if package.xml does not declare them; elsewhere the core must not import them.
+    In `nodes/` and in the package of the launch files, ROS packages count only if package.xml does not declare them;
+    elsewhere the core must not import them.
     """
     distributions = {
         "annotated_types": "annotated-types",
@@ -47,7 +48,7 @@ def imports(package: str) -> dict[str, str]:
             names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
             names += [node.module or "." for node in nodes if isinstance(node, ast.ImportFrom)]
             tops = {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names)
-            if "nodes" in Path(file).parts:
+            if "nodes" in Path(file).parts or package == "deepracer_bringup":
                 tops -= declared
             found |= {distributions.get(name, name): file for name in tops}
     return found

@@ -17,34 +17,38 @@ from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
 
-class _NotForExecutors(CallbackGroup):
-    """Holds subscriptions back from the executor that spins their node."""
+class NotForExecutors(CallbackGroup):
+    """Holds entities back from the executor that spins their node."""
 
     def can_execute(self, entity: Any) -> bool:
+        """Never."""
         return False
 
     def beginning_execution(self, entity: Any) -> bool:
+        """Never."""
         return False
 
     def ending_execution(self, entity: Any) -> None:
-        pass
+        """Nothing to do."""
 
 
 class Receiver:
     """Subscriptions of one node that are waited for together; used by one thread."""
 
-    def __init__(self, node: Node, topics: Sequence[tuple[type, str]], qos: QoSProfile) -> None:
+    def __init__(self, node: Node, topics: Sequence[tuple[type, str]], qos: QoSProfile | Sequence[QoSProfile]) -> None:
         """Subscribe.
 
         Args:
             node: May be spun by an executor, which leaves these subscriptions alone.
             topics: Type and name of each topic.
-            qos: For all of them.
+            qos: For all of them, or of each.
         """
         self._node = node
-        group = _NotForExecutors()
+        group = NotForExecutors()
+        profiles = [qos] * len(topics) if isinstance(qos, QoSProfile) else qos
         self.subscriptions: list[Subscription] = [
-            node.create_subscription(kind, name, _unused, qos, callback_group=group) for kind, name in topics
+            node.create_subscription(kind, name, _unused, profile, callback_group=group)
+            for (kind, name), profile in zip(topics, profiles, strict=True)
         ]
         context = node.context.handle
         if context is None:

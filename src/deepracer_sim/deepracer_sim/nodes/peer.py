@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from rcl_interfaces.srv import GetParameters
 from rclpy.context import Context
@@ -14,20 +16,17 @@ from deepracer_inference.vehicle import Vehicle, load_vehicle
 from deepracer_sim.tracks.library import load_track
 from deepracer_sim.tracks.track import Track
 
-NAMES = ("mode", "track", "vehicle")
+NAMES = ("mode", "track", "vehicle", "period_ns")
 
 
-def disagreement(context: Context, simulator: str, track: Track, vehicle: Vehicle, timeout_s: float) -> str | None:
+def disagreement(given: Mapping[str, object], track: Track, vehicle: Vehicle) -> str | None:
     """Say in words where a simulator's parameters do not fit; parameters that it does not have are not compared.
 
     Args:
-        context: To make a node in, for the time of the question.
-        simulator: Full name of its node.
+        given: What `ask` returned.
         track: The road it has to have.
         vehicle: The car it has to have.
-        timeout_s: Wait so long for its answer; without one there is nothing to compare.
     """
-    given = _parameters(context, simulator, timeout_s)
     if given.get("mode", "lockstep") != "lockstep":
         return f"its mode is {given['mode']}: start it with mode:=lockstep"
     try:
@@ -45,11 +44,18 @@ def _same_road(one: Track, other: Track) -> bool:
     return np.array_equal(one.center, other.center) and np.array_equal(one.inner, other.inner)
 
 
-def _parameters(context: Context, node_name: str, timeout_s: float) -> dict[str, object]:
+def ask(context: Context, simulator: str, timeout_s: float) -> dict[str, object]:
+    """Return the parameters `NAMES` of a simulator, as far as it has them.
+
+    Args:
+        context: To make a node in, for the time of the question.
+        simulator: Full name of its node.
+        timeout_s: Wait so long for its answer; without one there is nothing to compare.
+    """
     asker = Node("ros_simulator_question", context=context, start_parameter_services=False)
     executor = SingleThreadedExecutor(context=context)
     try:
-        client = asker.create_client(GetParameters, f"{node_name}/get_parameters")
+        client = asker.create_client(GetParameters, f"{simulator}/get_parameters")
         if not client.wait_for_service(timeout_s):
             return {}
         executor.add_node(asker)

@@ -25,7 +25,7 @@ from deepracer_inference.observation import ObservationSpec, observe
 from deepracer_inference.vehicle import Vehicle
 from deepracer_sim.lockstep import LockStepClient, UnexpectedStampError
 from deepracer_sim.nodes.car_topics import INPUT_QOS, MAP_FRAME, car_namespace
-from deepracer_sim.nodes.peer import disagreement
+from deepracer_sim.nodes.peer import ask, disagreement
 from deepracer_sim.simulator import CarStates, FloatArray, FrameArray, IntArray
 from deepracer_sim.tracks.track import Track
 
@@ -210,8 +210,12 @@ class RosSimulator:
             self._commands.append(self._node.create_publisher(TwistStamped, commands, INPUT_QOS))
             self._poses.append(self._node.create_publisher(PoseWithCovarianceStamped, poses, INPUT_QOS))
         simulator = self._publishers(self._topic(0, IMAGE))[0]
-        if problem := disagreement(self._node.context, simulator, self.track, self.vehicle, ANSWER_S):
+        given = ask(self._node.context, simulator, ANSWER_S)
+        if problem := disagreement(given, self.track, self.vehicle):
             raise UserError(f"The simulator {simulator} does not fit: {problem}")
+        if isinstance(period_ns := given.get("period_ns"), int):
+            # Gazebo's period is a whole number of physics steps, a few ns off the camera's rate.
+            self.period_ns = self._lockstep.period_ns = period_ns
         for (car, part), message in newest.items():
             self._take(car, part, message)
 

@@ -16,9 +16,9 @@ def main() -> None:
 
 def _make() -> Runnable:
     # Loading numba takes seconds; only here is a Ctrl-C during that time a quiet one.
-    from deepracer_sim.nodes.simulator_server import SimulatorServer
+    from deepracer_sim.nodes.embedded_server import make_server
 
-    return SimulatorServer(NAME)
+    return make_server(NAME)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The embedded simulator behind topics and services."""
+"""A simulator behind topics and services."""
 
 from __future__ import annotations
 
@@ -7,48 +7,70 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped, TwistStamped
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
 from std_srvs.srv import Trigger
 
+from deepracer_inference.errors import DeepRacerError
 from deepracer_inference.nodes.encoding import twist_to_command
 from deepracer_inference.nodes.messages import from_time, pose_to_planar
 from deepracer_inference.nodes.parameters import declare, make_node
 from deepracer_inference.nodes.receiver import Receiver
-from deepracer_inference.vehicle import load_vehicle
-from deepracer_sim.embedded import EmbeddedSimulator
+from deepracer_inference.vehicle import Vehicle, load_vehicle
 from deepracer_sim.lockstep import Answer, Command, LockStepServer
 from deepracer_sim.nodes.car_topics import INPUT_QOS, MAP_FRAME, car_namespace
-from deepracer_sim.nodes.simulator_settings import CHANGEABLE, SimulatorSettings
+from deepracer_sim.nodes.simulator_settings import CHANGEABLE, ServerSettings
 from deepracer_sim.nodes.world_topics import WorldTopics
+from deepracer_sim.simulator import ColorSimulator
 from deepracer_sim.tracks.library import load_track
+from deepracer_sim.tracks.track import Track
 
 SIGNAL_S = 0.1
 """Signals are noticed within this time."""
 NEUTRAL: Command = (0.0, 0.0)
 
 
-class SimulatorServer:
+S = TypeVar("S", bound=ServerSettings)
+Build = Callable[[Node, S, Track, Vehicle, Callable[[], None]], ColorSimulator]
+"""Makes the simulator of a node from its settings, track and vehicle; the last argument is called in long waits."""
+
+
+class SimulatorServer(Generic[S]):
     """Moves messages in and out of a simulator.
 
     The thread that calls `run` takes commands and poses and drives; a second one serves parameters and the reset
     services.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, schema: type[S], build: Build[S]) -> None:
         """Build everything; the cars stand at the start line and their images are out.
+
+        Args:
+            name: Of the node.
+            schema: Its parameters.
+            build: Makes the simulator.
 
         Raises:
             UserError: A parameter is wrong.
         """
         self.node = node = make_node(name)
-        self._settings = settings = declare(node, SimulatorSettings, changeable=CHANGEABLE, on_change=self._change)
+        self._stop: threading.Event | None = None
+        self._failure: DeepRacerError | None = None
+        self._settings: ServerSettings
+        self._settings = settings = declare(node, schema, changeable=CHANGEABLE, on_change=self._change)
         track, vehicle = load_track(settings.track), load_vehicle(settings.vehicle)
-        observation = settings.observation if settings.image == "observation" else None
-        self._simulator = EmbeddedSimulator(track, vehicle, settings.cars, observation=observation, seed=settings.seed)
-        self._period_s = vehicle.control_period_s
+        self._simulator = build(node, settings, track, vehicle, self._interrupt)
+        self._period_s = self._simulator.period_ns * 1e-9
+        node.declare_parameter(
+            "period_ns",
+            self._simulator.period_ns,
+            ParameterDescriptor(description="Simulated time of one control period, ns.", read_only=True),
+        )
         self._start = track.pose_at(0.0).reshape(3).tolist()
         cars = range(settings.cars)
         self._lock = threading.Lock()
@@ -58,7 +80,7 @@ class SimulatorServer:
         self._topics = WorldTopics(
             node,
             self._simulator,
-            observation=observation,
+            observation=settings.shown,
             color=settings.encoding == "rgb8",
             transforms=settings.publish_tf,
             markers=settings.markers,
@@ -76,11 +98,14 @@ class SimulatorServer:
 
     def run(self, stop: threading.Event) -> None:
         """Simulate until told to stop."""
+        self._stop = stop
         self._services.start()
         simulator, mode = self._simulator, self._settings.mode
         self.node.get_logger().info(f"{simulator.cars} x {simulator.vehicle.name} on {simulator.track.name}, {mode}")
         due = math.inf if mode == "lockstep" else time.monotonic()
         while not stop.is_set():
+            if self._failure:
+                raise self._failure
             wait = due - time.monotonic()
             if wait > 0.0:
                 self._receive(min(wait, SIGNAL_S))
@@ -158,15 +183,26 @@ class SimulatorServer:
 
     def _reset_service(self, car: int) -> Callable[[Trigger.Request, Trigger.Response], Trigger.Response]:
         def reset(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-            with self._lock:
-                self._replace(car, self._start)
-            response.success, response.message = True, "at the start line"
+            try:
+                with self._lock:
+                    self._replace(car, self._start)
+            except DeepRacerError as error:
+                # This is not the thread that ends the node.
+                self._failure = error
+                response.success, response.message = False, str(error)
+            else:
+                response.success, response.message = True, "at the start line"
             return response
 
         return reset
 
-    def _change(self, settings: SimulatorSettings) -> None:
+    def _change(self, settings: ServerSettings) -> None:
         self._settings = settings
+
+    def _interrupt(self) -> None:
+        """End a wait of the simulator's when the node is to end."""
+        if self._stop and self._stop.is_set():
+            raise KeyboardInterrupt
 
     def _warn(self, car: int, topic: str, text: str) -> None:
         self.node.get_logger().warning(f"{car_namespace(car)}/{topic}: {text}.")

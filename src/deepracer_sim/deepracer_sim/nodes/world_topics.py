@@ -13,9 +13,9 @@ from visualization_msgs.msg import MarkerArray
 
 from deepracer_inference.nodes.messages import to_time
 from deepracer_inference.observation import ObservationSpec
-from deepracer_sim.embedded import EmbeddedSimulator
 from deepracer_sim.nodes.car_topics import MAP_FRAME, CarTopics, TransformTopics
 from deepracer_sim.nodes.markers import car_markers, track_markers
+from deepracer_sim.simulator import ColorSimulator
 
 LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """RViz sees the markers also when it is started later."""
@@ -25,12 +25,12 @@ MARKER_INTERVAL_S = 0.05
 
 
 class WorldTopics:
-    """Publishes the moments of an embedded simulator."""
+    """Publishes the moments of a simulator."""
 
     def __init__(
         self,
         node: Node,
-        simulator: EmbeddedSimulator,
+        simulator: ColorSimulator,
         *,
         observation: ObservationSpec | None,
         color: bool,

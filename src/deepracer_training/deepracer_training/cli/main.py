@@ -12,7 +12,7 @@ import typer
 
 from deepracer_inference.cli import calibration, car
 from deepracer_inference.cli.run import run
-from deepracer_training.cli import deploy, models, runs, tracks
+from deepracer_training.cli import deploy, models, runs, tracks, world
 
 app = typer.Typer(
     name="deepracer",
@@ -36,6 +36,7 @@ for command in (
     deploy.rollback,
     calibration.calibrate,
     deploy.protractor,
+    world.world,
 ):
     app.command(name=command.__name__.removesuffix("_models"))(command)
 

@@ -14,7 +14,7 @@ import pytest
 def test_help_names_every_command(deepracer: Any) -> None:
     result = deepracer("--help")
     assert result.code == 0
-    for command in ("tracks", "create", "validate", "train", "evaluate", "list", "show"):
+    for command in ("tracks", "create", "validate", "train", "evaluate", "list", "show", "world"):
         assert re.search(rf"\b{command}\b", result.out), command
     result = deepracer("tracks", "--help")
     for command in ("list", "show", "import", "generate", "check", "export"):

@@ -99,3 +99,20 @@ def test_real_tracks_of_aws_can_be_imported(deepracer: Any) -> None:
     result = deepracer("tracks", "import", file, "--json")
     assert result.code == 0, result.err
     assert deepracer("create", "first", "--track", result.json["name"]).code == 0
+
+
+def test_world_prints_the_path_that_gazebo_is_started_with(
+    deepracer: Any, deepracer_home: Path, tmp_path: Path
+) -> None:
+    written = deepracer("world", "bean_cw")
+    assert written.code == 0, written.err
+    path = Path(written.out.removesuffix("\n"))
+    assert path == deepracer_home / "worlds" / "bean_cw.sdf"
+    assert "<sdf" in path.read_text()
+    files = deepracer("world", "bean", "-o", "there", "--real-time-factor", 1, "--json").json
+    assert set(files) == {"sdf", "track", "horizon", "picture"}
+    assert all(Path(file).parent == tmp_path / "there" and Path(file).is_file() for file in files.values())
+    assert "<real_time_factor>1<" in Path(files["sdf"]).read_text()
+    unknown = deepracer("world", "baen")
+    assert unknown.code == 2
+    assert "bean" in unknown.err

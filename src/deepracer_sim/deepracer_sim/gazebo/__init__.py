@@ -1,0 +1,1 @@
+"""Gazebo: worlds with our tracks, the car in it, and the lock-step that drives both."""

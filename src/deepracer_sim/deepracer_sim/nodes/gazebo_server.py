@@ -1,0 +1,36 @@
+"""Gazebo behind the topics and services that every simulator here has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rclpy.node import Node
+
+from deepracer_inference.vehicle import Vehicle
+from deepracer_sim.gazebo.simulator import GazeboSimulator
+from deepracer_sim.nodes.gazebo_transport import GazeboTransport
+from deepracer_sim.nodes.simulator_server import SimulatorServer
+from deepracer_sim.nodes.simulator_settings import GazeboSettings
+from deepracer_sim.tracks.track import Track
+
+
+def make_server(name: str) -> SimulatorServer[GazeboSettings]:
+    """Return a node of this name that serves Gazebo."""
+    return SimulatorServer(name, GazeboSettings, _build)
+
+
+def _build(
+    node: Node, settings: GazeboSettings, track: Track, vehicle: Vehicle, interrupt: Callable[[], None]
+) -> GazeboSimulator:
+    transport = GazeboTransport(node, settings.cars, vehicle.geometry.wheelbase, timeout_s=settings.timeout)
+    transport.wait_for_services(settings.connect_timeout)
+    node.get_logger().info("waiting for the world and its cars")
+    return GazeboSimulator(
+        track,
+        vehicle,
+        settings.cars,
+        transport,
+        timeout_s=settings.timeout,
+        connect_timeout_s=settings.connect_timeout,
+        interrupt=interrupt,
+    )

@@ -14,7 +14,18 @@ from collections.abc import Sequence
 import typer
 
 from deepracer_inference.errors import DeepRacerError
-from deepracer_training.cli import models, runs, tracks
+from deepracer_training.cli import (
+    comparison,
+    exchange,
+    explain,
+    lifecycle,
+    models,
+    races,
+    rewards,
+    runs,
+    sweeping,
+    tracks,
+)
 from deepracer_training.cli.output import fail
 
 app = typer.Typer(
@@ -25,15 +36,28 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(tracks.app, name="tracks")
+app.add_typer(rewards.app, name="reward")
 for command in (
     models.create,
     models.validate,
     runs.train,
     runs.evaluate,
+    races.race,
     models.list_models,
     models.show,
+    explain.explain,
+    lifecycle.clone,
+    lifecycle.lineage,
+    lifecycle.rename,
+    lifecycle.delete,
+    lifecycle.backup,
+    lifecycle.restore,
+    comparison.compare,
+    sweeping.sweep,
+    exchange.import_,
+    exchange.export_logs,
 ):
-    app.command(name=command.__name__.removesuffix("_models"))(command)
+    app.command(name=command.__name__.removesuffix("_models").rstrip("_").replace("_", "-"))(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

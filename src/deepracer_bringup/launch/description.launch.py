@@ -26,7 +26,7 @@ def generate_launch_description() -> LaunchDescription:
                 "drive",
                 default_value="none",
                 choices=["none", "gazebo", "ros2_control", "topics"],
-                description="What moves the car: in Gazebo gazebo or ros2_control, outside none or topics (ros2_control).",
+                description="What moves it: in Gazebo gazebo or ros2_control, elsewhere none or topics (ros2_control).",
             ),
             DeclareLaunchArgument(
                 "use_sim_time",

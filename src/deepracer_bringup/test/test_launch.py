@@ -313,7 +313,10 @@ def test_monitor_opens_rviz_and_rqt_with_our_layouts(stage: Stage) -> None:
 def test_the_simulated_car_drives_with_the_nodes_of_the_real_one(model: ModelFolder) -> None:
     policy = str(model.path / "policy")
     run = Run("car", vehicle="simulated", track="oval", enabled="true", model=policy, until="[drive_node]: driving")
-    nodes = ("camera_node", "inference_node", "drive_node", "board_node", "simulator_node")
+    nodes = (
+        *("camera_node", "inference_node", "drive_node", "board_node", "simulator_node"),
+        "robot_state_publisher",
+    )
     assert run.exit_codes == dict.fromkeys(nodes, 0), run.log
     assert "Traceback" not in run.log and "the driver has died" not in run.log
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +19,11 @@ from deepracer_inference.providers import CPU, check_provider, provider_options,
 Float32Array = npt.NDArray[np.float32]
 
 INPUT = "image"
+"""Of the front camera; `ObservationSpec.inputs` names all."""
 OUTPUTS = ("steering_angle", "speed")
 PROBABILITIES = "action_probabilities"
+
+_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
 
 # All exceptions that onnxruntime raises for a graph that it cannot load or run.
 _ORT_ERRORS = (
@@ -39,7 +43,7 @@ _ORT_ERRORS = (
 
 
 class GraphOutput(NamedTuple):
-    """What the graph computes for N images."""
+    """What the graph computes for N observations."""
 
     steering_angle: Float32Array
     """(N,) rad."""
@@ -66,7 +70,7 @@ class Graph:
         Args:
             onnx: The serialised ONNX model.
             source: File name for messages.
-            observation: The images that the graph must take.
+            observation: The sensors and images that the graph must take.
             action_space: The commands that it must return.
             threads: Threads within one run. With 1, equal images give bit-identical commands on one machine.
             provider: What computes it: one of `providers.available_providers()`.
@@ -92,14 +96,17 @@ class Graph:
         self._check_signature(observation)
         self._check_trial_run(observation)
 
-    def run(self, images: npt.NDArray[np.uint8]) -> GraphOutput:
-        """Compute the commands for (N, H, W, 1) uint8 images.
+    def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> GraphOutput:
+        """Compute the commands for N observations.
+
+        Args:
+            inputs: Arrays by the names of `ObservationSpec.inputs`, such as `image`: (N, H, W, 1) uint8.
 
         Raises:
             DeepRacerError: onnxruntime failed.
         """
         try:
-            outputs = self._session.run(self._outputs, {INPUT: images})
+            outputs = self._session.run(self._outputs, dict(inputs))
         except _ORT_ERRORS as error:
             raise DeepRacerError(f"{self._source} failed to run: {_first_line(error)}") from error
         return GraphOutput(outputs[0], outputs[1], outputs[2] if self._actions else None)
@@ -107,7 +114,7 @@ class Graph:
     def _check_signature(self, observation: ObservationSpec) -> None:
         inputs = {node.name: _signature(node) for node in self._session.get_inputs()}
         outputs = {node.name: _signature(node) for node in self._session.get_outputs()}
-        expected_inputs = {INPUT: ("tensor(uint8)", [None, *observation.shape])}
+        expected_inputs = {name: (_TYPES[spec.dtype], [None, *spec.shape]) for name, spec in observation.inputs.items()}
         expected_outputs: dict[str, Any] = {name: ("tensor(float)", [None]) for name in OUTPUTS}
         if self._actions:
             expected_outputs[PROBABILITIES] = ("tensor(float)", [None, self._actions])
@@ -124,9 +131,11 @@ class Graph:
                     )
 
     def _check_trial_run(self, observation: ObservationSpec) -> None:
-        """Run two blank images: a graph may declare open shapes, or command degrees where radians are promised."""
+        """Run two blank observations: graphs may declare open shapes, or command degrees where radians are promised."""
         try:
-            output = self.run(np.zeros((2, *observation.shape), dtype=np.uint8))
+            output = self.run(
+                {name: np.zeros((2, *spec.shape), spec.dtype) for name, spec in observation.inputs.items()}
+            )
         except DeepRacerError as error:
             raise UserError(str(error)) from error
         expected = {"steering_angle": (2,), "speed": (2,), "probabilities": (2, self._actions)}

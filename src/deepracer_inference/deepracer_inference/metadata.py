@@ -23,18 +23,19 @@ from deepracer_inference.action_space import (
 from deepracer_inference.config import StrictModel, parse, parse_json
 from deepracer_inference.errors import UserError
 from deepracer_inference.files import read_text
+from deepracer_inference.sensors import LidarConfig, Sensors
 
-# Names that AWS used over the years for the one front camera [D 1.1].
-_FRONT_CAMERA_NAMES = ("FRONT_FACING_CAMERA", "observation", "LEFT_CAMERA")
 _DEFAULT_NETWORK = "DEEP_CONVOLUTIONAL_NETWORK_SHALLOW"
 
 
 class ModelMetadata(StrictModel):
-    """Content of a `model_metadata.json` for a model with one front camera."""
+    """Content of a `model_metadata.json`."""
 
     action_space: ActionSpace
     neural_network: str
-    sensor: tuple[Literal["FRONT_FACING_CAMERA"]] = ("FRONT_FACING_CAMERA",)
+    sensor: Sensors = ("FRONT_FACING_CAMERA",)
+    lidar_config: LidarConfig = LidarConfig()
+    """Stands in the file only if DISCRETIZED_SECTOR_LIDAR reads it."""
     training_algorithm: Literal["clipped_ppo", "sac"] = "clipped_ppo"
     version: Literal["1", "2", "3", "4", "5"] = "5"
     """Version of AWS's simulated car that the model is meant for; 5 is the last one."""
@@ -48,7 +49,7 @@ class ModelMetadata(StrictModel):
             ]
         else:
             space = self.action_space.model_dump(mode="json", exclude={"kind"})
-        content = {
+        content: dict[str, Any] = {
             "action_space": space,
             "sensor": list(self.sensor),
             "neural_network": self.neural_network,
@@ -56,6 +57,8 @@ class ModelMetadata(StrictModel):
             "action_space_type": self.action_space.kind,
             "version": self.version,
         }
+        if "DISCRETIZED_SECTOR_LIDAR" in self.sensor:
+            content["lidar_config"] = self.lidar_config.model_dump(mode="json")
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -63,7 +66,7 @@ def read_metadata(path: Path) -> ModelMetadata:
     """Read a `model_metadata.json` of any version from 1 to 5, ours or AWS's.
 
     Raises:
-        UserError: The file cannot be read, is not such a file, or needs a sensor that is not supported.
+        UserError: The file cannot be read, is not such a file, or lists sensors that cannot be combined.
     """
     return parse_metadata(read_text(path), str(path))
 
@@ -82,14 +85,11 @@ def parse_metadata(text: str, source: str) -> ModelMetadata:
         raise UserError(
             f"{source}: action_space_type is '{content.action_space_type}', but action_space is written as a {kind} one"
         )
-    unsupported = [name for name in content.sensor if name not in _FRONT_CAMERA_NAMES]
-    if unsupported or len(content.sensor) != 1:
-        raise UserError(
-            f"{source}: sensor is {list(content.sensor)}, but only models with just FRONT_FACING_CAMERA are supported"
-        )
     return ModelMetadata(
         action_space=content.space(source),
         neural_network=content.neural_network,
+        sensor=content.sensor,
+        lidar_config=_lidar_config(content, source),
         training_algorithm=content.training_algorithm,
         version=content.version,
     )
@@ -100,7 +100,8 @@ class _File(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
-    sensor: tuple[str, ...] = ("FRONT_FACING_CAMERA",)
+    sensor: Sensors = ("FRONT_FACING_CAMERA",)
+    lidar_config: dict[str, Any] = {}
     neural_network: str = _DEFAULT_NETWORK
     training_algorithm: Literal["clipped_ppo", "sac"] = "clipped_ppo"
     action_space_type: Literal["discrete", "continuous"] | None = None
@@ -139,6 +140,13 @@ class _ContinuousFile(_File):
 
     def space(self, source: str) -> ContinuousActionSpace:
         return ContinuousActionSpace(steering_angle=self.action_space.steering_angle, speed=self.action_space.speed)
+
+
+def _lidar_config(content: _File, source: str) -> LidarConfig:
+    if "DISCRETIZED_SECTOR_LIDAR" not in content.sensor:
+        return LidarConfig()  # AWS's tools write one for every model
+    known = {key: value for key, value in content.lidar_config.items() if key in LidarConfig.model_fields}
+    return parse(known, LidarConfig, f"{source}: lidar_config")
 
 
 def _check_indices(indices: Sequence[int | None], source: str) -> None:

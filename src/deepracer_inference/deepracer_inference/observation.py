@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cv2
@@ -11,12 +12,13 @@ from pydantic import Field
 
 from deepracer_inference.config import StrictModel
 from deepracer_inference.errors import DeepRacerError
+from deepracer_inference.sensors import CAMERAS, INPUTS, LIDARS, InputSpec, LidarConfig, Sensors, lidar_size
 
 UInt8Array = npt.NDArray[np.uint8]
 
 
 class ObservationSpec(StrictModel):
-    """Size of the network's input and the part of the camera image it is made from.
+    """What the network sees: the sensors, the size of the images and the part of the camera image they are made from.
 
     The defaults remove 24 rows of the 160 x 120 image and reduce the rest by exactly 4 in both directions. The
     DeepRacer's camera looks 15 deg down, which puts the horizon in row 26: the removed rows never show the track.
@@ -28,11 +30,42 @@ class ObservationSpec(StrictModel):
     """Rows of the observation (px)."""
     crop_top: float = Field(default=0.2, ge=0.0, le=0.8)
     """Share of the camera image's height that is removed at the top."""
+    sensors: Sensors = ("FRONT_FACING_CAMERA",)
+    """AWS's names; at least one camera and at most one lidar."""
+    lidar: LidarConfig = LidarConfig()
+    """Of DISCRETIZED_SECTOR_LIDAR."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape of one observation: (height, width, 1)."""
+        """Shape of one image of the front camera: (height, width, 1)."""
         return self.height, self.width, 1
+
+    @property
+    def front_camera_only(self) -> bool:
+        """Whether the front camera is the only sensor, so that an observation is just one image."""
+        return self.sensors == ("FRONT_FACING_CAMERA",)
+
+    @property
+    def lidar_sensor(self) -> str | None:
+        """The form of lidar, if there is any."""
+        return next((name for name in self.sensors if name in LIDARS), None)
+
+    @property
+    def inputs(self) -> dict[str, InputSpec]:
+        """Inputs of the policy graph by name, cameras first."""
+        specs: dict[str, InputSpec] = {}
+        for name in self.sensors:
+            if name in CAMERAS:
+                channels = 2 if name == "STEREO_CAMERAS" else 1
+                specs[INPUTS[name]] = InputSpec((self.height, self.width, channels), "uint8")
+            else:
+                specs[INPUTS[name]] = InputSpec((lidar_size(name, self.lidar),), "float32")
+        return specs
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that one observation takes."""
+        return sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in self.inputs.values())
 
     def cropped_rows(self, frame_height: int) -> int:
         """Return how many rows `observe` removes at the top of a frame of that height (px)."""

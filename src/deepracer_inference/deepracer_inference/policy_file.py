@@ -64,6 +64,7 @@ def write_policy(
     vehicle: str,
     control_period_s: float,
     provenance: Mapping[str, str | int | float],
+    training_algorithm: Literal["clipped_ppo", "sac"] = "clipped_ppo",
 ) -> None:
     """Write a policy folder, replacing an older one as a whole; nothing is written if the policy could not be loaded.
 
@@ -77,15 +78,23 @@ def write_policy(
         vehicle: Name of the vehicle that it was trained with.
         control_period_s: Time from one command to the next.
         provenance: Where it comes from, for people.
+        training_algorithm: Name of the algorithm, for AWS's tools.
 
     Raises:
         UserError: The graph does not fit the other arguments.
         DeepRacerError: The folder cannot be written.
     """
     Graph(onnx, str(folder / GRAPH), observation, action_space)
-    metadata = ModelMetadata(action_space=action_space, neural_network=neural_network).to_json().encode()
+    metadata = ModelMetadata(
+        action_space=action_space,
+        neural_network=neural_network,
+        sensor=observation.sensors,
+        lidar_config=observation.lidar,
+        training_algorithm=training_algorithm,
+    )
+    text_of_metadata = metadata.to_json().encode()
     manifest = Manifest(
-        files={GRAPH: sha256_of(onnx), METADATA: sha256_of(metadata)},
+        files={GRAPH: sha256_of(onnx), METADATA: sha256_of(text_of_metadata)},
         observation=observation,
         action_space=action_space,
         vehicle=vehicle,
@@ -95,7 +104,7 @@ def write_policy(
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
     with atomic_directory(folder) as staging:
         (staging / GRAPH).write_bytes(onnx)
-        (staging / METADATA).write_bytes(metadata)
+        (staging / METADATA).write_bytes(text_of_metadata)
         (staging / MANIFEST).write_bytes(text.encode())
 
 

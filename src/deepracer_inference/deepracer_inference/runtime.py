@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepracer_inference.errors import DeepRacerError
-from deepracer_inference.graph import Graph
+from deepracer_inference.graph import INPUT, Graph
 from deepracer_inference.observation import observe
 from deepracer_inference.policy_file import GRAPH, PolicyFile
 from deepracer_inference.providers import CPU, choose, spare_threads
@@ -63,32 +64,28 @@ class OnnxPolicy:
         self.provider, self._graph = choose(provider, opened, self._run_time)
 
     def _run_time(self, graph: Graph) -> float:
-        """Return the median time of one run with one image (s)."""
-        image = np.zeros((1, *self._observation.shape), np.uint8)
+        """Return the median time of one run with one observation (s)."""
+        observation = {name: np.zeros((1, *spec.shape), spec.dtype) for name, spec in self._observation.inputs.items()}
         times = []
         for _ in range(_TIMED_RUNS):
             begin = time.perf_counter()
-            graph.run(image)
+            graph.run(observation)
             times.append(time.perf_counter() - begin)
         return float(np.median(times))
 
-    def act(self, images: npt.NDArray[np.uint8]) -> Command:
+    def act(self, observations: npt.NDArray[np.uint8] | Mapping[str, npt.NDArray[Any]]) -> Command:
         """Choose commands for a batch of observations.
 
         Args:
-            images: (N, H, W, 1) uint8 from `observe`, N at least 1.
+            observations: (N, H, W, 1) uint8 from `observe`, N at least 1. For a policy with other sensors than the
+                front camera: one array per input, by the names of `ObservationSpec.inputs`.
 
         Raises:
-            DeepRacerError: The images have another shape or type, or the network returns NaN or infinity.
+            DeepRacerError: The observations have another shape or type, or the network returns NaN or infinity.
         """
-        expected = self._observation.shape
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != expected or len(images) == 0:
-            sizes = ", ".join(map(str, expected))
-            raise DeepRacerError(
-                f"The images have shape {images.shape} and type {images.dtype}, "
-                f"but the policy {self._policy.folder} expects (N, {sizes}) of type uint8"
-            )
-        output = self._graph.run(np.ascontiguousarray(images))
+        inputs = observations if isinstance(observations, Mapping) else {INPUT: observations}
+        self._check(inputs)
+        output = self._graph.run({name: np.ascontiguousarray(array) for name, array in inputs.items()})
         for name, values in output._asdict().items():
             if values is not None and not np.isfinite(values).all():
                 raise DeepRacerError(
@@ -104,6 +101,24 @@ class OnnxPolicy:
             frame: As in `observe`: (H, W, 3) RGB or (H, W) grey, uint8.
 
         Raises:
-            DeepRacerError: As `observe` and `act`.
+            DeepRacerError: As `observe` and `act`; or the policy needs more than the front camera.
         """
         return self.act(observe(frame, self._observation)[np.newaxis])
+
+    def _check(self, inputs: Mapping[str, npt.NDArray[Any]]) -> None:
+        expected = self._observation.inputs
+        if inputs.keys() != expected.keys():
+            raise DeepRacerError(
+                f"The policy {self._policy.folder} takes the inputs {', '.join(expected)} "
+                f"({', '.join(self._observation.sensors)}), but was given {', '.join(inputs) or 'none'}"
+            )
+        count = len(next(iter(inputs.values())))
+        for name, array in inputs.items():
+            spec = expected[name]
+            if array.dtype != spec.dtype or array.shape[1:] != spec.shape or len(array) != count or count == 0:
+                sizes = ", ".join(map(str, spec.shape))
+                called = "images have" if name == INPUT else f"input {name} has"
+                raise DeepRacerError(
+                    f"The {called} shape {array.shape} and type {array.dtype}, "
+                    f"but the policy {self._policy.folder} expects (N, {sizes}) of type {spec.dtype}"
+                )

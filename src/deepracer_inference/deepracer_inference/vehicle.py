@@ -61,6 +61,11 @@ class Geometry(StrictModel):
         """Centre of gravity ahead of `base_link` (m)."""
         return self.cg_to_rear_axle - self.origin_to_rear_axle
 
+    @property
+    def origin_to_middle(self) -> float:
+        """Middle of the footprint, taken as midway between the axles, ahead of `base_link` (m)."""
+        return 0.5 * self.wheelbase - self.origin_to_rear_axle
+
 
 class Inertia(StrictModel):
     """Mass and its distribution."""
@@ -129,6 +134,14 @@ class Camera(StrictModel):
     width_px: Annotated[int, Field(ge=8, le=4096)] = 160
     height_px: Annotated[int, Field(ge=8, le=4096)] = 120
     rate_hz: Annotated[float, Field(ge=1.0, le=1000.0)] = 15.0
+    stereo_baseline: NotNegative = 0.0
+    """Distance between the two lenses of a stereo pair that stands in this camera's place (m); 0 = there is none."""
+
+    @property
+    def stereo_pair(self) -> tuple[Camera, Camera]:
+        """The left and the right camera of the stereo pair."""
+        half = 0.5 * self.stereo_baseline
+        return self.model_copy(update={"y": self.y + half}), self.model_copy(update={"y": self.y - half})
 
     @property
     def vertical_fov(self) -> float:
@@ -139,6 +152,33 @@ class Camera(StrictModel):
     def focal_px(self) -> float:
         """Focal length in pixels."""
         return 0.5 * self.width_px / math.tan(0.5 * self.horizontal_fov)
+
+
+class Lidar(StrictModel):
+    """Mount and range of a planar laser scanner."""
+
+    x: float
+    """Ahead of `base_link` (m)."""
+    y: float
+    """Left of `base_link` (m)."""
+    z: Positive
+    """Above the ground (m)."""
+    yaw: float
+    """Where the middle of the scan points, counter-clockwise from ahead (rad)."""
+    field_of_view: Annotated[float, Field(gt=0.0, le=2.0 * math.pi)]
+    """Angle between the first and the last ray (rad)."""
+    min_range: Positive
+    """m; nearer things are seen at this distance."""
+    max_range: Positive
+    """m; farther things are not seen."""
+    noise: NotNegative
+    """Standard deviation of the measured distances (m)."""
+
+    @model_validator(mode="after")
+    def _check_ranges(self) -> Lidar:
+        if self.min_range >= self.max_range:
+            raise ValueError(f"min_range is {self.min_range}, but must be smaller than max_range, {self.max_range}")
+        return self
 
 
 class PwmChannel(StrictModel):
@@ -200,6 +240,8 @@ class Vehicle(StrictModel):
     latency_s: NotNegative
     """From the exposure of an image to the moment when the command computed from it reaches servo and motor."""
     camera: Camera
+    lidar: Lidar | None = None
+    """None if the car has no scanner."""
     pwm: Pwm
 
     @model_validator(mode="after")

@@ -76,6 +76,18 @@ def test_all_versions_and_names_of_the_camera_are_read(version: str, sensor: str
     assert metadata.training_algorithm == "sac"
 
 
+def test_sensors_are_written_and_read_in_aws_form() -> None:
+    lidar = {"num_sectors": 4, "num_values_per_sector": 2, "clipping_dist": 3.5}
+    metadata = parsed(
+        action_space=CONTINUOUS, sensor=["DISCRETIZED_SECTOR_LIDAR", "STEREO_CAMERAS"], lidar_config=lidar
+    )
+    assert metadata.sensor == ("STEREO_CAMERAS", "DISCRETIZED_SECTOR_LIDAR")
+    written = json.loads(metadata.to_json())
+    assert written["sensor"] == ["STEREO_CAMERAS", "DISCRETIZED_SECTOR_LIDAR"]
+    assert written["lidar_config"] == lidar
+    assert parse_metadata(metadata.to_json(), "again") == metadata
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -94,9 +106,28 @@ def test_all_versions_and_names_of_the_camera_are_read(version: str, sensor: str
         ({"action_space": CONTINUOUS, "action_space_type": "discrete"}, "is written as a continuous one"),
         ({"action_space": DISCRETE, "version": "6"}, "version is '6', but '1', '2', '3', '4' or '5' is expected"),
         ({"action_space": DISCRETE, "training_algorithm": "dqn"}, "'clipped_ppo' or 'sac' is expected"),
-        ({"action_space": DISCRETE, "sensor": ["STEREO_CAMERAS"]}, "only models with just FRONT_FACING_CAMERA"),
-        ({"action_space": DISCRETE, "sensor": ["FRONT_FACING_CAMERA", "LIDAR"]}, "only models with just FRONT_FACING"),
-        ({"action_space": DISCRETE, "sensor": []}, "only models with just FRONT_FACING_CAMERA"),
+        ({"action_space": DISCRETE, "sensor": []}, "a camera is missing: add FRONT_FACING_CAMERA or STEREO_CAMERAS"),
+        ({"action_space": DISCRETE, "sensor": ["LIDAR"]}, "a camera is missing"),
+        (
+            {"action_space": DISCRETE, "sensor": ["observation", "LIDAR", "SECTOR_LIDAR"]},
+            "LIDAR and SECTOR_LIDAR are forms of the same lidar; choose one of them",
+        ),
+        (
+            {"action_space": DISCRETE, "sensor": ["LEFT_CAMERA", "FRONT_FACING_CAMERA"]},
+            "FRONT_FACING_CAMERA is listed twice",
+        ),
+        (
+            {"action_space": DISCRETE, "sensor": ["RADAR"]},
+            r"sensor\[0\] is 'RADAR', but 'FRONT_FACING_CAMERA', .* is expected",
+        ),
+        (
+            {
+                "action_space": DISCRETE,
+                "sensor": ["STEREO_CAMERAS", "DISCRETIZED_SECTOR_LIDAR"],
+                "lidar_config": {"num_sectors": 7},
+            },
+            "lidar_config: num_sectors: 7 is not one of 1, 2, 4, 8, 16, 32, 64",
+        ),
     ],
 )
 def test_a_foreign_file_is_refused_with_a_reason(content: dict[str, Any], message: str) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from deepracer_inference.vehicle import Vehicle
+    from deepracer_sim.objects import Objects
     from deepracer_sim.tracks.track import Track
 
 FloatArray = NDArray[np.float64]
@@ -71,6 +72,8 @@ class Simulator(Protocol):
     """Simulated time that one step takes, ns."""
     frame_shape: tuple[int, int]
     """Height and width of an image, px."""
+    objects: Objects | None
+    """What stands or drives on the road besides the cars; None in a time trial."""
 
     def reset(self, cars: IntArray, poses: FloatArray) -> None:
         """Put cars down at standstill: wheels straight, nothing left in the latency queue.
@@ -92,6 +95,13 @@ class Simulator(Protocol):
 
     def images(self) -> FrameArray:
         """Return what the cameras see now, grey, `(N, H, W)`; the view is valid until the next step or reset."""
+        ...
+
+    def readings(self) -> dict[str, NDArray[Any]]:
+        """Return what the sensors of the observation give the network now, by the names of `ObservationSpec.inputs`.
+
+        With the front camera alone that is `image`, `(N, H, W, 1)`. As `images`, valid until the next step or reset.
+        """
         ...
 
     def state(self) -> CarStates:

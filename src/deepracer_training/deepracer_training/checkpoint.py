@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from deepracer_training.models.config import ModelConfig
 FORMAT = "deepracer-checkpoint-1"
 INDEX = "checkpoints.json"
 NAME = re.compile(r"\d{6,}\.safetensors")
+BEST = {"progress": "best", "reward": "best_reward", "lap_time": "best_lap_time"}
+"""Key in the index of the checkpoint that is best by a metric; these are AWS's `best_model_metric`s."""
+KEYS = (*BEST.values(), "last")
 
 
 class Counters(BaseModel):
@@ -40,7 +44,10 @@ class Counters(BaseModel):
     clean_s: float | None = None
     """Training time until the end of the first greedy trial with every lap complete."""
     best: list[float] = []
-    """Score of the best checkpoint."""
+    """Score of the best checkpoint, which is the one that is best by progress."""
+    best_reward: list[float] = []
+    best_lap_time: list[float] = []
+    """Scores of the checkpoints that are best by reward and by lap time; see `Trial.scores`."""
 
 
 class Task(StrictModel):
@@ -112,7 +119,7 @@ def restore(
 
 
 class CheckpointFolder:
-    """`training/checkpoints/`: numbered checkpoints and an index that names the best and the last of them.
+    """`training/checkpoints/`: numbered checkpoints and an index that names the best ones and the last of them.
 
     The index is the truth: it is replaced in one step after the file that it names has reached the disk, so a process
     that is killed at any moment leaves a whole last checkpoint behind.
@@ -121,14 +128,20 @@ class CheckpointFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def save(self, checkpoint: Checkpoint, update: int, *, best: bool) -> None:
-        """Write a checkpoint, make it the last (and the best), and delete those that nothing names any more."""
+    def save(self, checkpoint: Checkpoint, update: int, *, best: Collection[str]) -> None:
+        """Write a checkpoint, make it the last, and delete those that nothing names any more.
+
+        Args:
+            checkpoint: What to write.
+            update: Its number.
+            best: Metrics by which it is the best one so far, of `BEST`.
+        """
         name = f"{update:06d}.safetensors"
         metadata = {"format": FORMAT, "state": checkpoint.state.model_dump_json()}
         self.path.mkdir(parents=True, exist_ok=True)
         tensors = {key: tensor.contiguous() for key, tensor in checkpoint.tensors.items()}
         write_atomic(self.path / name, save(tensors, metadata))
-        index = {"best": name if best else self.index().get("best"), "last": name}
+        index = self.index() | {BEST[metric]: name for metric in best} | {"last": name}
         write_atomic(self.path / INDEX, json.dumps(index, indent=1) + "\n")
         for file in self.path.iterdir():
             outdated = NAME.fullmatch(file.name) and file.name not in index.values()
@@ -136,7 +149,7 @@ class CheckpointFolder:
                 file.unlink(missing_ok=True)
 
     def index(self) -> dict[str, str]:
-        """Return the names of the files that are `best` and `last`; empty before the first checkpoint.
+        """Return the names of the files by `KEYS`; empty before the first checkpoint.
 
         Raises:
             UserError: The index is not one of ours.
@@ -151,22 +164,30 @@ class CheckpointFolder:
             raise UserError(f"{path}: not a checkpoint index ({error}); {mend}") from error
         if not isinstance(index, dict):
             raise UserError(f"{path}: not a checkpoint index, but {index!r}; {mend}")
-        names = {key: index[key] for key in ("best", "last") if index.get(key)}
+        names = {key: index[key] for key in KEYS if index.get(key)}
         for name in names.values():
             if not isinstance(name, str) or not NAME.fullmatch(name):
                 raise UserError(f"{path}: {name!r} is not the name of a checkpoint; {mend}")
         return names
 
     def load(self, which: str) -> Checkpoint:
-        """Read the `best` or the `last` checkpoint.
+        """Read the checkpoint that has one of `KEYS`.
 
         Raises:
             UserError: There is none, or the file is empty, damaged or foreign.
         """
+        return read_checkpoint(self.find(which))
+
+    def find(self, which: str) -> Path:
+        """Return the file of the checkpoint that has one of `KEYS`.
+
+        Raises:
+            UserError: There is none.
+        """
         index = self.index()
         if which not in index:
             raise UserError(f"{self.path}: no checkpoint yet; train the model first")
-        return read_checkpoint(self.path / index[which])
+        return self.path / index[which]
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from deepracer_inference.action_space import ActionSpace, ContinuousActionSpace
 from deepracer_inference.errors import UserError
+from deepracer_inference.sensors import LIDAR_MAX_M
 from deepracer_sim.race.referee import Referee, Verdict
 from deepracer_sim.race.rules import STATUSES, EpisodeStatus, RaceRules
-from deepracer_sim.simulator import CarStates, FloatArray, FrameArray, IntArray, Simulator
+from deepracer_sim.simulator import CarStates, FloatArray, IntArray, Simulator
+from deepracer_training.observations import ArrayObservation, copied
 from deepracer_training.rewards.function import RewardFunction
 from deepracer_training.rewards.params import RewardInputs
 
@@ -59,10 +61,11 @@ class Step:
     reward: FloatArray
 
 
-class RacingEnv(VectorEnv[FrameArray, NDArray[Any], NDArray[Any]]):
+class RacingEnv(VectorEnv[ArrayObservation, NDArray[Any], NDArray[Any]]):
     """N cars as a `gymnasium.vector.VectorEnv` with same-step autoreset.
 
-    Observations are `(N, H, W, 1)` uint8. Actions are `(N, 2)` floats in [-1, 1] (steering, speed; values beyond are
+    Observations are `(N, H, W, 1)` uint8, or a dict of arrays by the names of the policy graph's inputs if there are
+    other sensors than the front camera. Actions are `(N, 2)` floats in [-1, 1] (steering, speed; values beyond are
     clipped) for continuous action spaces, `(N,)` indices for discrete ones. `terminated` is a violation of the rules;
     `truncated` is a complete lap or an exhausted step limit, with the true last image in `info["final_obs"]`.
     """
@@ -94,8 +97,7 @@ class RacingEnv(VectorEnv[FrameArray, NDArray[Any], NDArray[Any]]):
         self.listeners: list[Callable[[Step], None]] = []
         """Hear of every step, in the thread that drives."""
         self._decode = _decoder(action_space)
-        height, width = simulator.frame_shape
-        self.single_observation_space = gymnasium.spaces.Box(0, 255, (height, width, 1), np.uint8)
+        self.single_observation_space = _observation_space(simulator)
         if isinstance(action_space, ContinuousActionSpace):
             self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
         else:
@@ -113,23 +115,26 @@ class RacingEnv(VectorEnv[FrameArray, NDArray[Any], NDArray[Any]]):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[FrameArray, dict[str, Any]]:
+    ) -> tuple[ArrayObservation, dict[str, Any]]:
         """Start a new episode in every car."""
         if seed is not None:
             self._random = np.random.default_rng([seed, 1])
             self._next_start = 0
+            if self.simulator.objects is not None:
+                self.simulator.objects.reset(seed)
         self._start(np.arange(self.num_envs))
-        return self._observations().copy(), {}
+        return self._observations(), {}
 
     def step(
         self, actions: NDArray[Any]
-    ) -> tuple[FrameArray, FloatArray, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+    ) -> tuple[ArrayObservation, FloatArray, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Drive all cars for one control period; finished ones start anew at once."""
         steering_angle, speed = self._decode(actions)
         self.simulator.step(steering_angle, speed)
         state = self.simulator.state()
-        verdict = self._referee.judge(state)
-        self._inputs.observe(verdict, state, steering_angle, speed)
+        objects = self.simulator.objects
+        verdict = self._referee.judge(state, objects)
+        self._inputs.observe(verdict, state, steering_angle, speed, objects)
         rewards = np.array([self.reward_function(self._inputs.params(car), car) for car in range(self.num_envs)])
         self._returns += rewards
         if self.listeners:
@@ -144,13 +149,16 @@ class RacingEnv(VectorEnv[FrameArray, NDArray[Any], NDArray[Any]]):
             truncated = done & np.isin(verdict.status, CUT_STATUSES)
             finished = np.flatnonzero(done)
             self._episodes += [self._episode(int(car), verdict) for car in finished]
-            info = {"final_obs": self._observations().copy(), "_final_obs": done}
+            info = {"final_obs": self._observations(), "_final_obs": done}
             self._start(finished)
-        return self._observations().copy(), rewards, done & ~truncated, truncated, info
+        return self._observations(), rewards, done & ~truncated, truncated, info
 
     def random_state(self) -> dict[str, Any]:
         """Return where the start poses go on, as plain JSON."""
-        return {"random": self._random.bit_generator.state, "next": self._next_start}
+        state = {"random": self._random.bit_generator.state, "next": self._next_start}
+        if self.simulator.objects is not None:
+            state["episodes"] = self.simulator.objects.episodes.tolist()
+        return state
 
     def set_random_state(self, state: dict[str, Any]) -> None:
         """Go on where `random_state` was taken.
@@ -161,6 +169,9 @@ class RacingEnv(VectorEnv[FrameArray, NDArray[Any], NDArray[Any]]):
         try:
             self._random.bit_generator.state = state["random"]
             self._next_start = int(state["next"])
+            if self.simulator.objects is not None:
+                # Absent when the training to resume was a time trial.
+                self.simulator.objects.episodes[:] = state.get("episodes", 0)
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"the random state in the checkpoint is damaged ({error}); start anew") from error
 
@@ -186,17 +197,32 @@ class RacingEnv(VectorEnv[FrameArray, NDArray[Any], NDArray[Any]]):
         if self._round_robin:
             turns = self._next_start + np.arange(len(cars))
             self._next_start += len(cars)
-            poses = track.pose_at((turns * ROUND_ROBIN_ADVANCE % 1.0) * track.length)
+            starts = np.asarray((turns * ROUND_ROBIN_ADVANCE % 1.0) * track.length, np.float64)
+            poses = track.pose_at(self._clear(cars, starts))
         else:
             arc_length, lateral, yaw = self._random.random((3, len(cars)))
-            poses = track.pose_at(arc_length * track.length, (2 * lateral - 1) * START_LATERAL_SHARE * track.width)
+            starts = self._clear(cars, arc_length * track.length)
+            poses = track.pose_at(starts, (2 * lateral - 1) * START_LATERAL_SHARE * track.width)
             poses[:, 2] += (2 * yaw - 1) * START_YAW_RAD
         self._returns[cars] = 0.0
         self.simulator.reset(cars, poses)
         self._referee.start(cars, poses)
 
-    def _observations(self) -> FrameArray:
-        return self.simulator.images()[..., None]
+    def _clear(self, cars: IntArray, starts: FloatArray) -> FloatArray:
+        """Put down the objects of cars that start at these arc lengths; return where they really can."""
+        objects = self.simulator.objects
+        return starts if objects is None else objects.start(cars, starts)
+
+    def _observations(self) -> ArrayObservation:
+        return copied(self.simulator.readings())
+
+
+def _observation_space(simulator: Simulator) -> gymnasium.spaces.Space[Any]:
+    spaces: dict[str, gymnasium.spaces.Space[Any]] = {}
+    for name, array in simulator.readings().items():
+        high = 255 if array.dtype == np.uint8 else LIDAR_MAX_M
+        spaces[name] = gymnasium.spaces.Box(0, high, array.shape[1:], array.dtype.type)
+    return spaces["image"] if spaces.keys() == {"image"} else gymnasium.spaces.Dict(spaces)
 
 
 def _decoder(action_space: ActionSpace) -> Callable[[NDArray[Any]], tuple[FloatArray, FloatArray]]:

@@ -19,24 +19,44 @@ from deepracer_inference.policy_file import PolicyFile, load_policy
 from deepracer_inference.runtime import OnnxPolicy
 from deepracer_inference.vehicle import Vehicle, load_vehicle
 from deepracer_sim.embedded import EmbeddedSimulator
+from deepracer_sim.objects import Objects, build_objects
+from deepracer_sim.race.rules import RaceRules
+from deepracer_sim.race_settings import RaceSettings, RaceType
 from deepracer_sim.simulator import Simulator
 from deepracer_sim.tracks.library import load_track
 from deepracer_sim.tracks.track import Track
-from deepracer_training.laps import LapDriver, LapRecord, LapStep
+from deepracer_training.laps import LapDriver, LapRecord, LapStep, lap_limit_s
 from deepracer_training.metrics import EvaluationMetric, write_evaluation_metrics
+from deepracer_training.models.config import ModelConfig
 from deepracer_training.models.folder import ModelFolder
-from deepracer_training.results import METRICS, REPORT, RESULT, TRACE, VIDEO, EvaluationResult, LapResult, summarize
+from deepracer_training.object_trace import write_object_trace
+from deepracer_training.results import (
+    METRICS,
+    OBJECTS,
+    REPORT,
+    RESULT,
+    TRACE,
+    VIDEO,
+    EvaluationResult,
+    LapResult,
+    summarize,
+)
 from deepracer_training.rewards.function import RewardFunction
 from deepracer_training.traces import TraceWriter
 
 __all__ = ["EvaluationResult", "LapResult", "evaluate"]
 
 MAX_LAPS = 1000
+BuildCars = Callable[[PolicyFile, Track, Vehicle, int, Objects | None], Simulator]
 
 
-def embedded_cars(policy: PolicyFile, track: Track, vehicle: Vehicle, laps: int) -> Simulator:
+def embedded_cars(
+    policy: PolicyFile, track: Track, vehicle: Vehicle, laps: int, objects: Objects | None = None
+) -> Simulator:
     """Build one car per lap in this process, in the world that the policy was trained in."""
-    return EmbeddedSimulator(track, vehicle, laps, observation=policy.manifest.observation, seed=_world_seed(policy))
+    return EmbeddedSimulator(
+        track, vehicle, laps, observation=policy.manifest.observation, seed=_world_seed(policy), objects=objects
+    )
 
 
 def evaluate(
@@ -46,7 +66,9 @@ def evaluate(
     seed: int = 0,
     video: bool = True,
     track: str | None = None,
-    build_simulator: Callable[[PolicyFile, Track, Vehicle, int], Simulator] = embedded_cars,
+    race_type: RaceType | None = None,
+    race: RaceSettings | None = None,
+    build_simulator: BuildCars = embedded_cars,
     on_step: Callable[[float], None] | None = None,
     on_lap_step: Callable[[LapStep], None] | None = None,
 ) -> EvaluationResult:
@@ -62,7 +84,10 @@ def evaluate(
         seed: Of the starts.
         video: Whether to film the first laps.
         track: Another track than the one the model was trained on.
-        build_simulator: Makes the cars from the policy, the track, the vehicle and the number of laps.
+        race_type: Another kind of race than the one the model was trained for.
+        race: What is on the road then; AWS's settings of the race type when omitted.
+        build_simulator: Makes the cars from the policy, the track, the vehicle, the number of laps and what else is on
+            the road.
         on_step: Called now and then with the share of the work that is done, 0 to 1; may end it by raising.
         on_lap_step: Called after every control period; may end the evaluation by raising.
 
@@ -82,7 +107,9 @@ def evaluate(
     policy = load_policy(folder.policy)
     road, vehicle = load_track(track or config.track), load_vehicle(policy.manifest.vehicle)
     tell = on_step or (lambda share: None)
-    simulator = build_simulator(policy, road, vehicle, laps)
+    race_type, race = _race(config, race_type, race)
+    objects = build_objects(race, road, laps, vehicle.control_period_ns, seed)
+    simulator = build_simulator(policy, road, vehicle, laps, objects)
     camera = simulator if video and isinstance(simulator, EmbeddedSimulator) else None
     if video and camera is None:
         raise UserError("only the embedded simulator can film; evaluate with it, or without a video")
@@ -93,17 +120,20 @@ def evaluate(
         if on_lap_step is not None:
             on_lap_step(step)
 
-    records, reward_error = _drive(policy, simulator, folder, laps, seed, listen)
+    penalty_s = RaceRules.evaluation().collision_penalty_s if race is None else race.collision_penalty_s
+    records, reward_error = _drive(policy, simulator, folder, laps, seed, penalty_s, listen)
 
     _make_directory(folder.evaluations)
     created = datetime.now(timezone.utc)
-    name = f"{created:%Y%m%d-%H%M%S}-{_next_number(folder.evaluations)}"
+    name = f"{created:%Y%m%d-%H%M%S}-{next_number(folder.evaluations)}"
     target = folder.evaluations / name
     with atomic_directory(target) as building:
         (building / TRACE).parent.mkdir()
         starts_s = _timeline(records, simulator.period_ns)
         trace_sha256 = _write_trace(building / TRACE, records, starts_s)
         write_evaluation_metrics(building / METRICS, _metrics(records, starts_s))
+        if simulator.objects is not None:
+            write_object_trace(building / OBJECTS, records, simulator.objects)
         if camera is not None:
             from deepracer_training.report.video import write_video
 
@@ -116,6 +146,8 @@ def evaluate(
             track=road.name,
             track_length_m=road.length,
             vehicle=vehicle.name,
+            race_type=race_type,
+            race=race,
             seed=seed,
             world_seed=_world_seed(policy),
             **summarize(records, policy.manifest.action_space.max_speed),
@@ -143,6 +175,7 @@ def _drive(
     folder: ModelFolder,
     laps: int,
     seed: int,
+    collision_penalty_s: float,
     on_step: Callable[[LapStep], None],
 ) -> tuple[list[LapRecord], str | None]:
     manifest, track = policy.manifest, simulator.track
@@ -151,13 +184,24 @@ def _drive(
         reward = RewardFunction.load(folder.reward, seed=seed)
     except UserError as error:
         reward_error = str(error)
-    # Four times what the policy needs at full speed (at most 1 m/s), and half a minute for penalties.
-    limit_s = 4.0 * track.length / min(manifest.action_space.max_speed, 1.0) + 30.0
-    driver = LapDriver(OnnxPolicy(policy), simulator, reward, lap_limit_s=limit_s)
+    limit_s = lap_limit_s(track.length, manifest.action_space.max_speed, objects=simulator.objects is not None)
+    driver = LapDriver(
+        OnnxPolicy(policy), simulator, reward, lap_limit_s=limit_s, collision_penalty_s=collision_penalty_s
+    )
     # One generator per lap: a lap's start does not depend on the number of laps.
     starts = np.array([track.length * np.random.default_rng([seed, lap]).random() for lap in range(laps)])
     records = driver.drive(starts, on_step)
     return records, reward_error or driver.reward_error
+
+
+def _race(
+    config: ModelConfig, race_type: RaceType | None, race: RaceSettings | None
+) -> tuple[RaceType, RaceSettings | None]:
+    """Decide what to race: what the caller wants, else what the model was made for."""
+    wanted = race_type or config.race_type
+    if race is None:
+        race = config.race if wanted == config.race_type else RaceSettings.for_type(wanted)
+    return wanted, race
 
 
 def _world_seed(policy: PolicyFile) -> int:
@@ -222,7 +266,7 @@ def _make_directory(path: Path) -> None:
         raise DeepRacerError(f"Cannot create the folder {path}: {error.strerror}") from error
 
 
-def _next_number(evaluations: Path) -> int:
+def next_number(evaluations: Path) -> int:
     """Count the evaluations of a model; two processes at once get different numbers."""
     path = evaluations / ".counter"
     try:

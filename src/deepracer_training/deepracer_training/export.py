@@ -15,15 +15,17 @@ from deepracer_inference.vehicle import Vehicle
 from deepracer_training.models.config import ModelConfig
 from deepracer_training.models.folder import ModelFolder
 from deepracer_training.networks import ActorCritic, DeployedPolicy
+from deepracer_training.sac_networks import SoftActorCritic
 
 OPSET = 17
 """Understood by every onnxruntime since 1.12 and by OpenVINO 2022.3, which the oldest cars run."""
 
 
-def onnx_bytes(agent: ActorCritic, config: ModelConfig) -> bytes:
+def onnx_bytes(agent: ActorCritic | SoftActorCritic, config: ModelConfig) -> bytes:
     """Return the deployable graph of an agent as an ONNX model."""
-    policy = DeployedPolicy(agent, config.action_space).eval()
-    image = torch.zeros((2, *config.observation.shape), dtype=torch.uint8)
+    inputs = config.observation.inputs
+    policy = DeployedPolicy(agent, config.action_space, list(inputs)).eval()
+    blank = tuple(torch.zeros((2, *spec.shape), dtype=getattr(torch, spec.dtype)) for spec in inputs.values())
     names = policy.output_names
     with warnings.catch_warnings(), torch.no_grad(), TemporaryDirectory() as folder:
         path = Path(folder) / "policy.onnx"
@@ -32,11 +34,11 @@ def onnx_bytes(agent: ActorCritic, config: ModelConfig) -> bytes:
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         torch.onnx.export(
             policy,
-            (image,),
+            blank,
             str(path),
-            input_names=["image"],
+            input_names=list(inputs),
             output_names=names,
-            dynamic_axes={name: {0: "cars"} for name in ["image", *names]},
+            dynamic_axes={name: {0: "cars"} for name in [*inputs, *names]},
             opset_version=OPSET,
             dynamo=False,
         )
@@ -44,7 +46,11 @@ def onnx_bytes(agent: ActorCritic, config: ModelConfig) -> bytes:
 
 
 def export_policy(
-    folder: ModelFolder, config: ModelConfig, agent: ActorCritic, vehicle: Vehicle, provenance: dict[str, Any]
+    folder: ModelFolder,
+    config: ModelConfig,
+    agent: ActorCritic | SoftActorCritic,
+    vehicle: Vehicle,
+    provenance: dict[str, Any],
 ) -> None:
     """Write the model's policy file, replacing the previous one in one step."""
     write_policy(
@@ -53,6 +59,7 @@ def export_policy(
         observation=config.observation,
         action_space=config.action_space,
         neural_network=config.network,
+        training_algorithm=config.training_algorithm,
         vehicle=config.vehicle,
         control_period_s=vehicle.control_period_s,
         provenance=provenance,

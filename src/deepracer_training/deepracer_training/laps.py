@@ -29,6 +29,8 @@ class LapRecord:
     """x, y, yaw of `base_link` after each step, m, m, rad."""
     speeds: list[float] = field(default_factory=list)
     """Measured after each step, m/s."""
+    objects: list[FloatArray] = field(default_factory=list)
+    """x, y, yaw of what is on the road after each step, (M, 3), m, m, rad; empty in a time trial."""
     status: EpisodeStatus = EpisodeStatus.PREPARE
     """How the lap ended."""
     lap_time_s: float | None = None
@@ -38,6 +40,20 @@ class LapRecord:
     immobilized_count: int = 0
     reversed_count: int = 0
     reset_count: int = 0
+
+    def count(self, verdict: Verdict, car: int) -> None:
+        """Take over the referee's counters."""
+        self.off_track_count = int(verdict.off_track[car])
+        self.crash_count = int(verdict.crashes[car])
+        self.immobilized_count = int(verdict.immobilized[car])
+        self.reversed_count = int(verdict.reversed[car])
+        self.reset_count = int(verdict.resets[car])
+
+    def finish(self, verdict: Verdict, car: int) -> None:
+        """Take over how the lap ended."""
+        self.status = STATUSES[verdict.status[car]]
+        if self.status is EpisodeStatus.LAP_COMPLETE:
+            self.lap_time_s = round(float(verdict.lap_time_s[car]), 6)
 
 
 @dataclass(frozen=True)
@@ -54,11 +70,31 @@ class LapStep:
     """Percent of each lap being driven, never less than before, 100 when it is over."""
 
 
+def lap_limit_s(length: float, top_speed: float, *, objects: bool) -> float:
+    """Return the simulated time after which a lap counts as not completed, s.
+
+    Args:
+        length: Of the lap, m.
+        top_speed: Of the policy, m/s.
+        objects: Whether there are any on the road: behind a car that it dares not pass a careful policy loses time, and
+            a crash costs more than leaving the road.
+    """
+    # Four times what the policy needs at full speed (at most 1 m/s), and half a minute for penalties.
+    limit_s = 4.0 * length / min(top_speed, 1.0) + 30.0
+    return 2.0 * limit_s if objects else limit_s
+
+
 class LapDriver:
     """Drives one lap per car, all cars in lock-step, each as if it were alone."""
 
     def __init__(
-        self, policy: OnnxPolicy, simulator: Simulator, reward: RewardFunction | None, *, lap_limit_s: float
+        self,
+        policy: OnnxPolicy,
+        simulator: Simulator,
+        reward: RewardFunction | None,
+        *,
+        lap_limit_s: float,
+        collision_penalty_s: float = RaceRules.evaluation().collision_penalty_s,
     ) -> None:
         """Take the seats.
 
@@ -67,12 +103,14 @@ class LapDriver:
             simulator: Renders what the policy sees; with fewer cars than laps, each drives several.
             reward: The user's, for the trace; None writes zeros.
             lap_limit_s: Simulated time after which a lap counts as not completed.
+            collision_penalty_s: Time that hitting something costs.
         """
         self.reward_error: str | None = None
         """Why the reward function failed, if it did; it is not called again then."""
         self._policy, self._simulator, self._reward = policy, simulator, reward
         max_steps = ceil(lap_limit_s * 1e9 / simulator.period_ns)
-        rules = RaceRules.evaluation().model_copy(update={"max_steps": max_steps})
+        changes = {"max_steps": max_steps, "collision_penalty_s": collision_penalty_s}
+        rules = RaceRules.evaluation().model_copy(update=changes)
         self._referee = Referee(simulator.track, simulator.vehicle, rules, simulator.cars, simulator.period_ns)
         self._inputs = RewardInputs(simulator.track, simulator.vehicle)
 
@@ -93,6 +131,10 @@ class LapDriver:
         """Drive the laps from `first` on, one per car."""
         simulator, referee, records = self._simulator, self._referee, all_records[first:]
         cars = np.arange(len(records))
+        if simulator.objects is not None:
+            starts = simulator.objects.start(cars, np.array([record.start_m for record in records]))
+            for record, start in zip(records, starts.tolist(), strict=True):
+                record.start_m = start
         poses = simulator.track.pose_at(np.array([record.start_m for record in records]))
         simulator.reset(cars, poses)
         referee.start(cars, poses)
@@ -102,12 +144,14 @@ class LapDriver:
             steering_angle, speed, actions = self._decide(np.flatnonzero(racing))
             simulator.step(*referee.govern(steering_angle, speed))
             state = simulator.state()
-            verdict = referee.judge(state)
-            self._inputs.observe(verdict, state, steering_angle, speed)
+            verdict = referee.judge(state, simulator.objects)
+            self._inputs.observe(verdict, state, steering_angle, speed, simulator.objects)
             for car in np.flatnonzero(racing).tolist():
                 record = records[car]
                 record.poses.append((float(state.x[car]), float(state.y[car]), float(state.yaw[car])))
                 record.speeds.append(float(state.speed[car]))
+                if simulator.objects is not None:
+                    record.objects.append(simulator.objects.poses[car].copy())
                 row = trace_row(
                     verdict,
                     car,
@@ -121,9 +165,9 @@ class LapDriver:
                     time_s=len(record.poses) * simulator.period_ns * 1e-9,
                 )
                 record.rows.append(row)
-                _count(record, verdict, car)
+                record.count(verdict, car)
                 if verdict.done[car]:
-                    _finish(record, verdict, car)
+                    record.finish(verdict, car)
                     racing[car] = False
             replaced = np.flatnonzero(verdict.replaced & racing)
             simulator.reset(replaced, verdict.replace_pose[replaced])
@@ -132,12 +176,12 @@ class LapDriver:
 
     def _decide(self, racing: IntArray) -> tuple[FloatArray, FloatArray, list[int | None]]:
         count = self._simulator.cars
-        images = self._simulator.images()[..., None]
+        readings = self._simulator.readings()
         steering_angle, speed = np.zeros(count), np.zeros(count)
         actions: list[int | None] = [None] * count
         for car in racing.tolist():
-            # One image per call, as on the car: the last bits of a batch's results may depend on its size.
-            command = self._policy.act(images[car : car + 1])
+            # One car per call, as on the car: the last bits of a batch's results may depend on its size.
+            command = self._policy.act({name: array[car : car + 1] for name, array in readings.items()})
             steering_angle[car], speed[car] = command.steering_angle[0], command.speed[0]
             if command.probabilities is not None:
                 actions[car] = int(command.probabilities[0].argmax())
@@ -153,17 +197,3 @@ class LapDriver:
             # Driving needs no rewards: a function made for one track must not forbid an evaluation on another.
             self.reward_error, self._reward = str(error), None
             return 0.0
-
-
-def _count(record: LapRecord, verdict: Verdict, car: int) -> None:
-    record.off_track_count = int(verdict.off_track[car])
-    record.crash_count = int(verdict.crashes[car])
-    record.immobilized_count = int(verdict.immobilized[car])
-    record.reversed_count = int(verdict.reversed[car])
-    record.reset_count = int(verdict.resets[car])
-
-
-def _finish(record: LapRecord, verdict: Verdict, car: int) -> None:
-    record.status = STATUSES[verdict.status[car]]
-    if record.status is EpisodeStatus.LAP_COMPLETE:
-        record.lap_time_s = round(float(verdict.lap_time_s[car]), 6)

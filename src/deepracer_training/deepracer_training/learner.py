@@ -15,14 +15,17 @@ from deepracer_inference.errors import UserError
 from deepracer_inference.vehicle import load_vehicle
 from deepracer_sim.camera.world import World
 from deepracer_sim.embedded import EmbeddedSimulator
+from deepracer_sim.objects import build_objects
 from deepracer_sim.race.rules import EpisodeStatus, RaceRules
-from deepracer_sim.simulator import FrameArray, Simulator
+from deepracer_sim.simulator import Simulator
 from deepracer_sim.tracks.library import load_track
 from deepracer_training.environment import Episode, RacingEnv
 from deepracer_training.models.config import ModelConfig
 from deepracer_training.networks import ActorCritic
+from deepracer_training.observations import ArrayObservation, Observation, as_tensors, stack, take
 from deepracer_training.ppo import PPO, PPOSettings, Rollout
 from deepracer_training.rewards.function import RewardFunction
+from deepracer_training.sac_networks import SoftActorCritic
 
 TRIAL_CARS = 16
 NO_LAP_S = 1e9
@@ -86,33 +89,35 @@ class Learner:
 
     def restart(self) -> None:
         """Start new episodes in all cars."""
-        self._observation: FrameArray = self.env.reset()[0]
+        self._observation: ArrayObservation = self.env.reset()[0]
 
     @torch.no_grad()
     def collect(self) -> Rollout:
         """Drive with sampled actions until the update schedule asks for an update."""
+        observations: list[Observation] = []
         steps: list[tuple[torch.Tensor, ...]] = []
         episodes = 0
         while not self._enough(len(steps), episodes):
-            image = torch.from_numpy(self._observation)
-            policy, value = self.agent(image)
+            observation = as_tensors(self._observation)
+            policy, value = self.agent(observation)
             action = policy.sample(self.generator)
             self._observation, reward, terminated, truncated, info = self.env.step(action.numpy())
             if truncated.any():
                 # A cut episode would have gone on: its last reward carries the value of what was cut off.
-                _, cut_value = self.agent(torch.from_numpy(info["final_obs"][truncated]))
+                _, cut_value = self.agent(as_tensors(take(info["final_obs"], truncated)))
                 reward[truncated] += self.config.hyperparameters.discount_factor * cut_value.numpy()
             done = terminated | truncated
             episodes += int(done.sum())
             rewards = torch.from_numpy(reward.astype(np.float32))
-            steps.append((image, action, policy.log_prob(action), value, rewards, torch.from_numpy(done)))
-        _, last_values = self.agent(torch.from_numpy(self._observation))
+            observations.append(observation)
+            steps.append((action, policy.log_prob(action), value, rewards, torch.from_numpy(done)))
+        _, last_values = self.agent(as_tensors(self._observation))
         columns = [torch.stack(column) for column in zip(*steps, strict=True)]
-        observations, actions, log_probs, values, all_rewards, dones = columns
-        return Rollout(observations, actions, log_probs, values, all_rewards, dones, last_values)
+        actions, log_probs, values, all_rewards, dones = columns
+        return Rollout(stack(observations), actions, log_probs, values, all_rewards, dones, last_values)
 
-    def learn(self, rollout: Rollout, before_batch: Callable[[], None] = lambda: None) -> dict[str, float]:
-        """Update the agent on a rollout and return the statistics; `before_batch` may end this by raising."""
+    def learn(self, rollout: Any, before_batch: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """Update the agent on a `Rollout` and return the statistics; `before_batch` may end this by raising."""
         return asdict(self.ppo.update(rollout, before_batch))
 
     def _enough(self, steps: int, episodes: int) -> bool:
@@ -131,30 +136,55 @@ class Trial:
     laps_completed: int
     progress_mean: float
     lap_time_mean_s: float | None
+    reward_mean: float
 
     @property
-    def score(self) -> tuple[int, float, float]:
-        """Sort key: more complete laps, then more progress, then faster laps."""
-        return (self.laps_completed, round(self.progress_mean, 3), -(self.lap_time_mean_s or NO_LAP_S))
+    def scores(self) -> dict[str, list[float]]:
+        """Sort keys by metric of `checkpoint.BEST`.
+
+        By progress: more complete laps, then more progress, then faster laps. By reward: the mean per lap. By lap time:
+        faster laps, among trials with at least half of the laps complete.
+        """
+        lap_time = -(self.lap_time_mean_s or NO_LAP_S)
+        return {
+            "progress": [self.laps_completed, round(self.progress_mean, 3), lap_time],
+            "reward": [self.reward_mean],
+            "lap_time": [float(2 * self.laps_completed >= self.laps), lap_time],
+        }
 
 
 @torch.no_grad()
-def drive_trial(agent: ActorCritic, env: RacingEnv, seed: int) -> Trial:
-    """Drive one greedy lap per car from starts that are the same for each trial of a seed."""
+def drive_trial(
+    agent: ActorCritic | SoftActorCritic,
+    env: RacingEnv,
+    seed: int,
+    on_episode: Callable[[Episode], None] = lambda episode: None,
+) -> Trial:
+    """Drive one greedy lap per car from starts that are the same for each trial of a seed.
+
+    Args:
+        agent: Drives.
+        env: Its cars.
+        seed: Of the starts.
+        on_episode: Hears of each car's lap, in the order in which they end.
+    """
     observation, _ = env.reset(seed=seed)
     env.pop_episodes()
     first: dict[int, Episode] = {}
     while len(first) < env.num_envs:
-        policy, _ = agent(torch.from_numpy(observation))
+        policy, _ = agent(as_tensors(observation))
         observation = env.step(policy.greedy().numpy())[0]
         for episode in env.pop_episodes():
-            first.setdefault(episode.car, episode)
+            if episode.car not in first:
+                first[episode.car] = episode
+                on_episode(episode)
     complete = [episode for episode in first.values() if episode.status is EpisodeStatus.LAP_COMPLETE]
     return Trial(
         laps=len(first),
         laps_completed=len(complete),
         progress_mean=float(np.mean([episode.progress for episode in first.values()])),
         lap_time_mean_s=float(np.mean([episode.lap_time_s for episode in complete])) if complete else None,
+        reward_mean=float(np.mean([episode.reward for episode in first.values()])),
     )
 
 
@@ -177,7 +207,14 @@ def embedded_fleet(config: ModelConfig, seed: int) -> Fleet:
     track, vehicle = load_track(config.track), load_vehicle(config.vehicle)
     world = World(track, seed=seed)
     cars, trial = (
-        EmbeddedSimulator(track, vehicle, count, observation=config.observation, world=world)
+        EmbeddedSimulator(
+            track,
+            vehicle,
+            count,
+            observation=config.observation,
+            world=world,
+            objects=build_objects(config.race, track, count, vehicle.control_period_ns, seed),
+        )
         for count in (config.training.cars, TRIAL_CARS)
     )
     return Fleet(cars, trial)
@@ -185,6 +222,11 @@ def embedded_fleet(config: ModelConfig, seed: int) -> Fleet:
 
 def make_env(config: ModelConfig, simulator: Simulator, reward: RewardFunction, seed: int, start: str) -> RacingEnv:
     """Build the environment of a model; it gets a copy of the reward function that remembers nothing."""
+    if config.race is not None and simulator.objects is None:
+        raise UserError(
+            f"race_type is {config.race_type}, but this simulator has no objects on the road; only the embedded "
+            "one has: train without ROS, or with race_type: time_trial and race: null"
+        )
     rules = RaceRules.training(config.training.max_episode_steps)
     return RacingEnv(simulator, reward.fresh(), config.action_space, rules=rules, start=start, seed=seed)
 

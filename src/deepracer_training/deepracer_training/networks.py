@@ -6,8 +6,9 @@ that is exported is the network that was trained.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,11 @@ from torch.nn import functional
 from deepracer_inference.action_space import ActionSpace, ContinuousActionSpace
 from deepracer_inference.errors import UserError
 from deepracer_inference.observation import ObservationSpec
+from deepracer_training.observations import Observation, from_inputs
+
+if TYPE_CHECKING:
+    from deepracer_training.sac_networks import SoftActorCritic
+    from deepracer_training.sensor_encoder import SensorEncoder
 
 LOG_STD_RANGE = (-3.0, 0.5)
 """Bounds of the exploration noise of continuous actions, so that it neither dies nor swamps the mean."""
@@ -58,8 +64,8 @@ ARCHITECTURES: dict[str, Architecture] = {
 class Encoder(nn.Sequential):
     """Convolutions and dense layers from `(N, 1, H, W)` floats to `(N, features)`."""
 
-    def __init__(self, architecture: Architecture, observation: ObservationSpec) -> None:
-        height, width, channels = observation.shape
+    def __init__(self, architecture: Architecture, observation: ObservationSpec, channels: int = 1) -> None:
+        height, width = observation.height, observation.width
         layers: list[nn.Module] = []
         for conv in architecture.convolutions:
             height = (height - conv.kernel) // conv.stride + 1
@@ -90,6 +96,25 @@ class Encoder(nn.Sequential):
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
 
+    def encode(self, image: Any) -> Tensor:
+        """Encode grey images `(N, H, W, C)` uint8 to `(N, features)`; scaling the grey levels is part of the graph."""
+        # Not permute: with one channel its strides look like channels-last to oneDNN, whose convolutions are slow then.
+        # In place: two more arrays of this size would cost as much as a convolution.
+        height, width, channels = image.shape[1:]
+        planes = image.reshape(-1, channels, height, width) if channels == 1 else image.permute(0, 3, 1, 2)
+        scaled = planes.to(next(self.parameters()).dtype).mul_(1.0 / 128.0).sub_(1.0)
+        out: Tensor = self(scaled)
+        return out
+
+
+def encoder_for(network: str, observation: ObservationSpec) -> Encoder | SensorEncoder:
+    """Return the encoder of a network for the sensors of an observation."""
+    if observation.front_camera_only:
+        return Encoder(ARCHITECTURES[network], observation)
+    from deepracer_training.sensor_encoder import SensorEncoder  # which is made of encoders
+
+    return SensorEncoder(network, observation)
+
 
 class ActorCritic(nn.Module):
     """Policy and value on one encoder.
@@ -105,7 +130,7 @@ class ActorCritic(nn.Module):
         self.continuous = isinstance(action_space, ContinuousActionSpace)
         self.stateful = ARCHITECTURES[network].batch_norm or ARCHITECTURES[network].dropout > 0
         """Whether a forward pass in training changes something: running means, or torch's global random state."""
-        self.encoder = Encoder(ARCHITECTURES[network], observation)
+        self.encoder = encoder_for(network, observation)
         outputs = 2 if isinstance(action_space, ContinuousActionSpace) else len(action_space.actions)
         self.policy = nn.Linear(self.encoder.features, outputs)
         self.value = nn.Linear(self.encoder.features, 1)
@@ -115,19 +140,14 @@ class ActorCritic(nn.Module):
         nn.init.zeros_(self.value.bias)
         self.log_std = nn.Parameter(torch.full((2,), float(log_std_init))) if self.continuous else None
 
-    def features(self, image: Tensor) -> Tensor:
-        """Encode grey images `(N, H, W, 1)` uint8 to `(N, features)`; scaling the grey levels is part of the graph."""
-        # Not permute: with one channel its strides look like channels-last to oneDNN, whose convolutions are slow then.
-        # In place: two more arrays of this size would cost as much as a convolution.
-        height, width, channels = image.shape[1:]
-        planes = image.reshape(-1, channels, height, width)
-        scaled = planes.to(self.policy.weight.dtype).mul_(1.0 / 128.0).sub_(1.0)
-        out: Tensor = self.encoder(scaled)
+    def head(self, observation: Observation) -> Tensor:
+        """Return what the greedy action is decoded from: normalised actions `(N, 2)` or logits `(N, n)`."""
+        out: Tensor = self.policy(self.encoder.encode(observation))
         return out
 
-    def forward(self, image: Tensor) -> tuple[Distribution, Tensor]:
-        """Return the action distribution and the value `(N,)` of images `(N, H, W, 1)` uint8."""
-        features = self.features(image)
+    def forward(self, observation: Observation) -> tuple[Distribution, Tensor]:
+        """Return the action distribution and the value `(N,)` of observations, images `(N, H, W, 1)` uint8 mostly."""
+        features = self.encoder.encode(observation)
         head = self.policy(features).float()
         value = self.value(features).float().squeeze(-1)
         if self.log_std is None:
@@ -189,15 +209,18 @@ Distribution = Gaussian | Categorical
 
 
 class DeployedPolicy(nn.Module):
-    """The graph that drives: image in; steering angle (rad), speed (m/s) and, if discrete, probabilities out."""
+    """The graph that drives: sensors in; steering angle (rad), speed (m/s) and, if discrete, probabilities out."""
 
     low: Tensor
     span: Tensor
     table: Tensor
 
-    def __init__(self, agent: ActorCritic, action_space: ActionSpace) -> None:
+    def __init__(
+        self, agent: ActorCritic | SoftActorCritic, action_space: ActionSpace, inputs: Sequence[str] = ("image",)
+    ) -> None:
         super().__init__()
         self.agent = agent
+        self.input_names = list(inputs)
         self.action_space = action_space
         if isinstance(action_space, ContinuousActionSpace):
             low, high = torch.from_numpy(action_space.low.copy()), torch.from_numpy(action_space.high.copy())
@@ -212,9 +235,9 @@ class DeployedPolicy(nn.Module):
         names = ["steering_angle", "speed"]
         return names if self.agent.continuous else [*names, "action_probabilities"]
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Decode the greedy action of images `(N, H, W, 1)` uint8 into physical units, each `(N,)`."""
-        head = self.agent.policy(self.agent.features(image))
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Decode the greedy action of inputs, in the order of `input_names`, into physical units, each `(N,)`."""
+        head = self.agent.head(from_inputs(dict(zip(self.input_names, inputs, strict=True))))
         if self.agent.continuous:
             action = self.low + (head.clamp(-1.0, 1.0) + 1.0) * 0.5 * self.span
             return action[:, 0], action[:, 1]

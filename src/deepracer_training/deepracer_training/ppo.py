@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch.optim import Optimizer
 
 from deepracer_inference.errors import DeepRacerError
 from deepracer_training.networks import ActorCritic
+from deepracer_training.observations import Observation
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class PPOSettings:
 class Rollout:
     """T steps of N cars; done tells that the episode ended with this step, whatever the reason."""
 
-    observations: Tensor  # (T, N, H, W, 1) uint8
+    observations: Observation  # (T, N, H, W, 1) uint8, or several sensors
     actions: Tensor  # (T, N, 2) float or (T, N) int64
     log_probs: Tensor  # (T, N)
     values: Tensor  # (T, N)
@@ -116,7 +118,7 @@ class PPO:
         advantage = advantages(rollout, settings.discount_factor, settings.gae_lambda).flatten()
         old_values = rollout.values.flatten()
         target = advantage + old_values
-        columns = (
+        columns: tuple[Any, ...] = (
             rollout.observations.flatten(0, 1),
             rollout.actions.flatten(0, 1),
             rollout.log_probs.flatten(),

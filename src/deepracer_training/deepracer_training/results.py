@@ -12,11 +12,13 @@ from deepracer_inference.config import StrictModel, parse_json
 from deepracer_inference.errors import UserError
 from deepracer_inference.files import read_text
 from deepracer_sim.race.rules import EpisodeStatus
+from deepracer_sim.race_settings import RaceSettings, RaceType
 
 if TYPE_CHECKING:
     from deepracer_training.laps import LapRecord
 
 RESULT, TRACE, METRICS = "evaluation.json", "evaluation-simtrace/0-iteration.csv", "metrics.json"
+OBJECTS = "evaluation-simtrace/objects.csv"
 VIDEO, REPORT = "video.mp4", "report.html"
 
 
@@ -56,9 +58,12 @@ class EvaluationResult(StrictModel):
     track: str
     track_length_m: float
     vehicle: str
-    seed: int
-    """Of the starts."""
-    world_seed: int
+    race_type: RaceType = "time_trial"
+    race: RaceSettings | None = None
+    """What was on the road; None in a time trial."""
+    seed: int | None
+    """Of the starts; None for laps that were imported from AWS's simulator, which has no seeds."""
+    world_seed: int | None
     """Of the textures; the same as in training."""
     laps: int
     laps_completed: int

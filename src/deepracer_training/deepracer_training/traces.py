@@ -165,6 +165,7 @@ def trace_row(
         time_s=time_s,
         status=status.value,
         pause_s=round(float(verdict.pause_s[car]), 6),
+        obstacle_crashes=int(verdict.crashes[car]),
         wall_clock=time_s,
     )
 

@@ -17,13 +17,22 @@ from deepracer_inference.errors import DeepRacerError, UserError
 from deepracer_inference.files import atomic_directory, sha256_of
 from deepracer_inference.vehicle import Vehicle, load_vehicle
 from deepracer_sim.race.rules import EpisodeStatus
-from deepracer_training.checkpoint import CheckpointFolder, Counters, Task, TrainingState, capture, restore
+from deepracer_training.checkpoint import (
+    BEST,
+    CheckpointFolder,
+    Counters,
+    Task,
+    TrainingState,
+    capture,
+    read_checkpoint,
+    restore,
+)
 from deepracer_training.control import Cancelled, Control, stop_on_signal
 from deepracer_training.environment import Episode, Step
 from deepracer_training.export import export_policy
+from deepracer_training.history import Ending, SessionRecord
 from deepracer_training.learner import (
     Fleet,
-    Learner,
     Trial,
     drive_trial,
     embedded_fleet,
@@ -34,7 +43,9 @@ from deepracer_training.learner import (
 from deepracer_training.models.config import ModelConfig
 from deepracer_training.models.folder import ModelFolder
 from deepracer_training.rewards.function import RewardError, RewardFunction
+from deepracer_training.sac_learner import make_learner
 from deepracer_training.training_log import TrainingLog
+from deepracer_training.transfer import adopt
 
 logger = logging.getLogger(__name__)
 
@@ -127,11 +138,19 @@ class _Run:
             self.seed = checkpoint.state.seed
         reward = RewardFunction.load(folder.reward, seed=self.seed)
         self.task = Task(track=config.track, reward_function_sha256=sha256_of(folder.reward))
+        self.record = SessionRecord(
+            folder.history,
+            before=checkpoint.state if checkpoint is not None else None,
+            config=config,
+            seed=self.seed,
+            reward_source=reward.source,
+            reward_sha256=self.task.reward_function_sha256,
+        )
         self.keep_best = checkpoint is not None and checkpoint.state.task == self.task
         """Whether a best checkpoint of an earlier run may still be the best of this one."""
         fleet = build_fleet(self.config, self.seed)
         env = make_env(self.config, fleet.cars, reward, self.seed, self.config.training.start)
-        self.learner = Learner(self.config, env, self.seed)
+        self.learner = make_learner(self.config, env, self.seed)
         self.trial_env = make_env(self.config, fleet.trial, reward, self.seed, "random")
         if checkpoint is not None:
             self.store.load("best")  # to be found damaged now, not when the budget is spent
@@ -141,8 +160,13 @@ class _Run:
             self.counters = checkpoint.state.counters
             if not self.keep_best:
                 logger.warning("Track or reward function have changed: the best checkpoint is chosen anew.")
-                self.counters.best = []
+                self.counters.best = self.counters.best_reward = self.counters.best_lap_time = []
+        elif folder.pretrained.is_file():
+            for reuse in adopt(read_checkpoint(folder.pretrained), self.learner.agent, self.config):
+                logger.info("From the parent: %s", reuse)
         self.resumed = checkpoint is not None
+        for change in self.record.session.change_lines():
+            logger.info("Changed since the last training: %s", change)
 
     def loop(
         self, minutes: float | None, steps: int | None, control: Control, on_update: Callable[[Report], None]
@@ -180,7 +204,7 @@ class _Run:
                         share = (counters.steps - start_steps) / (steps or 1)
                     finished = share >= 1 or control.stopped
                     due = finished or control.take_save_request() or counters.update % TRIAL_EVERY == 0
-                    trial = self._drive_trial() if due else None
+                    trial = self._drive_trial(log) if due else None
                     finished = finished or control.cancelled
                     counters.wall_s = start_wall + time.perf_counter() - begin
                     if trial:
@@ -200,7 +224,7 @@ class _Run:
         except RewardError as error:
             kept = "nothing else was changed"
             if log is not None:
-                self._save(None)
+                self._save(None, "failed")
                 self._export()
                 kept = "the training up to it is kept, with its policy"
             path = self.folder.training / "failed_step.json"
@@ -208,8 +232,9 @@ class _Run:
             raise UserError(f"{error}. The step is saved in {path}; {kept}.") from error
         except DeepRacerError:
             if report is not None:
-                self._save(None)
+                self._save(None, "failed")
             raise
+        self.record.write(counters, "finished" if report.share >= 1.0 else "stopped")
         self._export()
         return report
 
@@ -220,6 +245,7 @@ class _Run:
             self._save(None)
             for path in (self.folder.tensorboard, self.folder.simtrace):
                 shutil.rmtree(path, ignore_errors=True)
+            self.folder.aws_metrics.unlink(missing_ok=True)
         self.saved_at = time.perf_counter()
         env = self.learner.env
         log = TrainingLog(
@@ -251,21 +277,32 @@ class _Run:
             "steps_per_s": round(steps_per_s, 1),
         }
 
-    def _drive_trial(self) -> Trial | None:
+    def _drive_trial(self, log: TrainingLog) -> Trial | None:
+        simulator = self.trial_env.simulator
+        start_s = simulator.state().time_ns * 1e-9
         try:
-            trial = drive_trial(self.learner.agent, self.trial_env, self.seed)
+            trial = drive_trial(
+                self.learner.agent,
+                self.trial_env,
+                self.seed,
+                lambda episode: log.record_trial(episode, start_s, simulator.period_ns * 1e-9),
+            )
         except Cancelled:
             return None
         if self.learner.env.simulator is self.trial_env.simulator:
             self.learner.restart()  # its cars were borrowed
         return trial
 
-    def _save(self, trial: Trial | None) -> None:
-        """Write a checkpoint; without a trial it is the best one only as long as there was none for this task."""
-        score = [float(value) for value in trial.score] if trial else []
-        best = not self.keep_best or not self.counters.best or score > self.counters.best
-        if best:
-            self.counters.best, self.keep_best = score, True
+    def _save(self, trial: Trial | None, ended: Ending | None = None) -> None:
+        """Write a checkpoint and the history; without a trial it is the best one only if none was for this task."""
+        scores = trial.scores if trial else {metric: list[float]() for metric in BEST}
+        best = []
+        for metric, key in BEST.items():
+            before: list[float] = getattr(self.counters, key)
+            if not self.keep_best or not before or scores[metric] > before:
+                setattr(self.counters, key, [float(value) for value in scores[metric]])
+                best.append(metric)
+        self.keep_best = True
         learner = self.learner
         state = TrainingState(
             seed=self.seed,
@@ -277,6 +314,7 @@ class _Run:
         )
         checkpoint = capture(learner.agent, learner.optimizer, learner.generator, state)
         self.store.save(checkpoint, self.counters.update, best=best)
+        self.record.write(self.counters, ended)
         self.saved_at = time.perf_counter()
 
     def _export(self) -> None:
@@ -305,7 +343,7 @@ def _check_resumable(state: TrainingState, config: ModelConfig, seed: int | None
     for name, (now, before) in seeds.items():
         if now is not None and now != before:
             raise UserError(f"{name} is {now}, but was {before} in the training to resume; undo that, or start anew")
-    for key in ("network", "observation", "action_space", "vehicle"):
+    for key in ("training_algorithm", "network", "observation", "action_space", "vehicle"):
         before, now = getattr(state.config, key), getattr(config, key)
         if before != now:
             raise UserError(
@@ -316,7 +354,14 @@ def _check_resumable(state: TrainingState, config: ModelConfig, seed: int | None
 
 def _keep_aside(folder: ModelFolder) -> None:
     """Copy an earlier training to `training/previous-<n>`, whole or not at all, before it is overwritten."""
-    written = (folder.checkpoints, folder.metrics_jsonl, folder.tensorboard, folder.simtrace)
+    written = (
+        folder.checkpoints,
+        folder.metrics_jsonl,
+        folder.aws_metrics,
+        folder.tensorboard,
+        folder.simtrace,
+        folder.history,
+    )
     earlier = [path for path in written if path.exists()]
     if not earlier:
         return

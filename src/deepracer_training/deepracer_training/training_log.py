@@ -16,8 +16,10 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from deepracer_inference.errors import DeepRacerError
 from deepracer_inference.files import read_bytes, write_atomic
+from deepracer_sim.race.rules import STATUSES
 from deepracer_sim.tracks.track import Track
-from deepracer_training.environment import Step
+from deepracer_training.environment import Episode, Step
+from deepracer_training.metrics import TrainingMetric, read_training_metrics, write_training_metrics
 from deepracer_training.models.folder import ModelFolder
 from deepracer_training.traces import TraceWriter, trace_row
 
@@ -32,18 +34,26 @@ TENSORBOARD_NAMES = {
     "approx_kl": "ppo/approx_kl",
     "clip_fraction": "ppo/clip_fraction",
     "explained_variance": "ppo/explained_variance",
+    "q_mean": "sac/q_mean",
     "steps_per_s": "time/steps_per_s",
     "trial_laps_completed": "trial/laps_completed",
     "trial_progress_mean": "trial/progress_mean",
     "trial_lap_time_mean_s": "trial/lap_time_mean_s",
+    "trial_reward_mean": "trial/reward_mean",
 }
 """Key in metrics.jsonl to TensorBoard tag; the x axis is environment steps."""
 
-KEYS = {"update", "steps", "wall_s", "episodes", "laps", *(name for name in TENSORBOARD_NAMES if name[:6] != "trial_")}
+OPTIONAL = {"approx_kl", "clip_fraction", "explained_variance", "q_mean"}
+"""Figures of one training algorithm only."""
+KEYS = {"update", "steps", "wall_s", "episodes"} | {
+    name for name in TENSORBOARD_NAMES.keys() - OPTIONAL if not name.startswith("trial_")
+}
 """What each row of metrics.jsonl has; rows with a trial have its figures too."""
 
 EPISODES_PER_FILE = 20
 """As in AWS's iterations by default."""
+TRIALS_LOGGED = 5
+"""Trial laps that go into AWS's metrics, which has at least so many between two iterations (MIN_EVAL_TRIALS)."""
 
 
 class TrainingLog:
@@ -66,6 +76,8 @@ class TrainingLog:
         self._trace = TraceWriter()
         self._episode: int | None = None
         """Of car 0; None until its first whole episode begins."""
+        self._start_ns, self._reward = 0, 0.0
+        self._aws: list[dict[str, Any]] = []
 
     def __enter__(self) -> TrainingLog:
         path, resumed = self.folder.metrics_jsonl, self._resume_after is not None
@@ -73,6 +85,10 @@ class TrainingLog:
         if resumed and path.exists():
             kept = [row for row in read_metrics(path) if row["update"] <= self._resume_after]
         write_atomic(path, "".join(json.dumps(row) + "\n" for row in kept))
+        if resumed:
+            # Its episodes are numbered like the traces, and those of an unfinished file were never written.
+            written = EPISODES_PER_FILE * self._trace_files()
+            self._aws = [row for row in read_training_metrics(self.folder.aws_metrics) if row["episode"] <= written]
         try:
             self._file = path.open("a", encoding="utf-8")
             self.folder.tensorboard.mkdir(parents=True, exist_ok=True)
@@ -91,6 +107,8 @@ class TrainingLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with suppress(DeepRacerError):
+            write_training_metrics(self.folder.aws_metrics, self._aws)
         for file in (self._file, self._events):
             if file is not None:
                 with suppress(OSError):  # a full disk, which has been reported
@@ -140,7 +158,8 @@ class TrainingLog:
         done = bool(step.verdict.done[0])
         if self._episode is None:
             if done:
-                self._episode = EPISODES_PER_FILE * len(list(self.folder.simtrace.glob("*-iteration.csv")))
+                self._episode = EPISODES_PER_FILE * self._trace_files()
+                self._start_ns = step.state.time_ns
             return
         row = trace_row(
             step.verdict,
@@ -155,11 +174,53 @@ class TrainingLog:
             time_s=step.state.time_ns * 1e-9,
         )
         self._trace.add(row)
-        self._episode += done
-        if done and self._episode % EPISODES_PER_FILE == 0:
+        self._reward += row.reward
+        if not done:
+            return
+        self._aws.append(
+            TrainingMetric(
+                reward=self._reward,
+                start_s=self._start_ns * 1e-9,
+                elapsed_s=(step.state.time_ns - self._start_ns) * 1e-9,
+                episode=self._episode + 1,
+                trial=self._episode % EPISODES_PER_FILE + 1,
+                progress=row.progress,
+                status=STATUSES[step.verdict.status[0]],
+            ).as_json()
+        )
+        self._start_ns, self._reward = step.state.time_ns, 0.0
+        self._episode += 1
+        if self._episode % EPISODES_PER_FILE == 0:
             self.folder.simtrace.mkdir(parents=True, exist_ok=True)
             self._trace.write(self.folder.simtrace / f"{self._episode // EPISODES_PER_FILE - 1}-iteration.csv")
             self._trace = TraceWriter()
+            write_training_metrics(self.folder.aws_metrics, self._aws)
+
+    def record_trial(self, episode: Episode, start_s: float, period_s: float) -> None:
+        """Take a lap of a trial.
+
+        Args:
+            episode: The lap.
+            start_s: Simulated time when the trial began.
+            period_s: Simulated time of one step.
+        """
+        if episode.car >= TRIALS_LOGGED:
+            return
+        self._aws.append(
+            TrainingMetric(
+                reward=episode.reward,
+                start_s=start_s,
+                elapsed_s=episode.steps * period_s,
+                episode=max(self._episode or 0, 1),
+                trial=episode.car + 1,
+                progress=episode.progress,
+                status=episode.status,
+                phase="evaluation",
+            ).as_json()
+        )
+
+    def _trace_files(self) -> int:
+        return len(list(self.folder.simtrace.glob("*-iteration.csv")))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

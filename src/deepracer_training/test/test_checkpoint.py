@@ -57,7 +57,7 @@ def test_training_goes_on_from_a_checkpoint_as_if_it_had_never_stopped(tmp_path:
     for _ in range(3):
         train_one_step(*through)
     folder = CheckpointFolder(tmp_path / "checkpoints")
-    folder.save(capture(*through, state(3)), 3, best=True)
+    folder.save(capture(*through, state(3)), 3, best=["progress"])
     for _ in range(2):
         train_one_step(*through)
 
@@ -71,20 +71,21 @@ def test_training_goes_on_from_a_checkpoint_as_if_it_had_never_stopped(tmp_path:
         assert torch.equal(a, b)
 
 
-def test_keeps_the_best_and_the_last_and_no_more(tmp_path: Path) -> None:
+def test_keeps_the_best_by_each_metric_and_the_last_and_no_more(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path)
     parts = make()
-    for update, best in ((10, True), (20, True), (30, False), (40, False)):
+    for update, best in ((10, ["progress", "reward"]), (20, ["progress", "lap_time"]), (30, ["lap_time"]), (40, [])):
         folder.save(capture(*parts, state(update)), update, best=best)
-    assert folder.load("best").state.counters.update == 20
-    assert folder.load("last").state.counters.update == 40
-    assert sorted(path.name for path in tmp_path.glob("*.safetensors")) == ["000020.safetensors", "000040.safetensors"]
+    kept = {"best": 20, "best_reward": 10, "best_lap_time": 30, "last": 40}
+    assert {key: folder.load(key).state.counters.update for key in kept} == kept
+    folder.save(capture(*parts, state(50)), 50, best=["progress", "reward", "lap_time"])
+    assert [path.name for path in tmp_path.glob("*.safetensors")] == ["000050.safetensors"]
 
 
 def test_a_file_that_the_index_does_not_name_is_never_read(tmp_path: Path) -> None:
     """What a killed process leaves: a newer file, written or half-written, before the index was replaced."""
     folder = CheckpointFolder(tmp_path)
-    folder.save(capture(*make(), state(10)), 10, best=True)
+    folder.save(capture(*make(), state(10)), 10, best=["progress"])
     (tmp_path / "000020.safetensors").write_bytes(b"half of a checkpoint")
     assert folder.load("last").state.counters.update == 10
 
@@ -92,7 +93,7 @@ def test_a_file_that_the_index_does_not_name_is_never_read(tmp_path: Path) -> No
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x80\x04\x95cpickle"], ids=["empty", "garbage", "pickle"])
 def test_a_damaged_checkpoint_is_one_clear_error(tmp_path: Path, content: bytes) -> None:
     folder = CheckpointFolder(tmp_path)
-    folder.save(capture(*make(), state(0)), 1, best=True)
+    folder.save(capture(*make(), state(0)), 1, best=["progress"])
     path = tmp_path / "000001.safetensors"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"000001.safetensors: not a whole checkpoint"):
@@ -101,7 +102,7 @@ def test_a_damaged_checkpoint_is_one_clear_error(tmp_path: Path, content: bytes)
 
 def test_a_truncated_checkpoint_is_one_clear_error(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path)
-    folder.save(capture(*make(), state(0)), 1, best=True)
+    folder.save(capture(*make(), state(0)), 1, best=["progress"])
     path = tmp_path / "000001.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UserError, match="not a whole checkpoint"):
@@ -116,7 +117,7 @@ def test_foreign_safetensors_are_refused(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_network_names_what_differs(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path)
-    folder.save(capture(*make(width=48), state(0)), 1, best=True)
+    folder.save(capture(*make(width=48), state(0)), 1, best=["progress"])
     with pytest.raises(UserError, match=r"does not fit the network of model.yaml: encoder\.\d\.weight"):
         restore(folder.load("last"), *make())
 
@@ -135,7 +136,7 @@ def test_a_foreign_index_is_refused(tmp_path: Path, index: str) -> None:
 
 def test_index_is_plain_json(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path)
-    folder.save(capture(*make(), state(0)), 7, best=True)
+    folder.save(capture(*make(), state(0)), 7, best=["progress"])
     assert json.loads((tmp_path / "checkpoints.json").read_text()) == {
         "best": "000007.safetensors",
         "last": "000007.safetensors",

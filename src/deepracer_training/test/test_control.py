@@ -89,7 +89,7 @@ def test_laps_are_the_same_however_many_cars_share_them(folder: ModelFolder) -> 
         folder,
         laps=3,
         video=False,
-        build_simulator=lambda policy, track, vehicle, laps: embedded_cars(policy, track, vehicle, 2),
+        build_simulator=lambda policy, track, vehicle, laps, objects: embedded_cars(policy, track, vehicle, 2),
     )
     assert shared.trace_sha256 == alone.trace_sha256
     assert shared.lap_results == alone.lap_results

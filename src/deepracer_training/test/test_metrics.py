@@ -6,7 +6,36 @@ import json
 from pathlib import Path
 
 from deepracer_sim.race.rules import EpisodeStatus
-from deepracer_training.metrics import EvaluationMetric, write_evaluation_metrics
+from deepracer_training.metrics import (
+    EvaluationMetric,
+    TrainingMetric,
+    read_training_metrics,
+    write_evaluation_metrics,
+    write_training_metrics,
+)
+
+
+def test_training_metrics_are_those_of_aws(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    episode = TrainingMetric(30.6, 27.746, 3.792, episode=1, trial=1, progress=29.9, status=EpisodeStatus.OFF_TRACK)
+    write_training_metrics(path, [episode.as_json()])
+    # The object is the first one of a real file of AWS's.
+    metric = {
+        "reward_score": 31,
+        "metric_time": 31538,
+        "start_time": 27746,
+        "elapsed_time_in_milliseconds": 3792,
+        "episode": 1,
+        "trial": 1,
+        "phase": "training",
+        "completion_percentage": 29,
+        "episode_status": "Off track",
+    }
+    assert json.loads(path.read_text()) == {"metrics": [metric], "version": 2.0, "best_model_metric": "progress"}
+    assert read_training_metrics(path) == [metric]
+    for broken in ("{", "[]", '{"metrics": [5]}', '{"metrics": null}'):
+        path.write_text(broken)
+        assert read_training_metrics(path) == []
 
 
 def test_evaluation_metrics_are_those_of_aws(tmp_path: Path) -> None:

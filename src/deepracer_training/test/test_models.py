@@ -52,6 +52,7 @@ def test_hyperparameters_default_to_those_of_deepracer_on_aws() -> None:
         "discount_factor": 0.99,
         "loss_type": "huber",
         "num_episodes_between_training": 20,
+        "sac_alpha": 0.2,
     }
 
 

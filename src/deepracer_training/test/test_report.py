@@ -137,6 +137,13 @@ def test_training_curves_leave_out_what_is_unknown_and_a_half_written_line(tmp_p
     assert len(training_figure(path).axes) == 6
 
 
+def test_training_curves_are_marked_where_the_training_went_on(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("\n".join([row(1), row(2), row(3)]) + "\n")
+    for axes in training_figure(path, [4096]).axes:
+        assert [4096, 4096] in [list(line.get_xdata()) for line in axes.get_lines()]  # type: ignore[arg-type]
+
+
 def test_training_curves_of_an_empty_log_can_be_drawn(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text("")
     assert png(training_figure(tmp_path / "metrics.jsonl")).startswith(b"\x89PNG")

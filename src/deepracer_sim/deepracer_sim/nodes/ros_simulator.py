@@ -10,6 +10,7 @@ import numpy as np
 import rclpy
 from geometry_msgs.msg import PoseWithCovarianceStamped, TwistStamped
 from nav_msgs.msg import Odometry
+from numpy.typing import NDArray
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -22,10 +23,12 @@ from deepracer_inference.nodes.joints import STEERING_JOINT
 from deepracer_inference.nodes.messages import from_time, image_to_frame, planar_quaternion, pose_to_planar, to_time
 from deepracer_inference.nodes.receiver import Receiver
 from deepracer_inference.observation import ObservationSpec, observe
+from deepracer_inference.sensors import INPUTS
 from deepracer_inference.vehicle import Vehicle
 from deepracer_sim.lockstep import LockStepClient, UnexpectedStampError
 from deepracer_sim.nodes.car_topics import INPUT_QOS, MAP_FRAME, car_namespace
 from deepracer_sim.nodes.peer import ask, disagreement
+from deepracer_sim.objects import Objects
 from deepracer_sim.simulator import CarStates, FloatArray, FrameArray, IntArray
 from deepracer_sim.tracks.track import Track
 
@@ -91,6 +94,11 @@ class RosSimulator:
             RosSimulatorError: No such simulator appears, or another node drives it.
             UserError: Its track, vehicle or mode is another one.
         """
+        if observation is not None and not observation.front_camera_only:
+            raise UserError(
+                f"the model has the sensors {', '.join(observation.sensors)}, but a simulator over topics has the "
+                "front camera only; use the embedded simulator, that is train and evaluate without ROS"
+            )
         self.track, self.vehicle, self.cars = track, vehicle, cars
         self.period_ns = vehicle.control_period_ns
         self._observation, self._timeout_s, self._interrupt = observation, timeout_s, interrupt
@@ -111,6 +119,7 @@ class RosSimulator:
         self._states = CarStates(*np.zeros((7, cars)), time_ns=0)  # type: ignore[misc]
         try:
             self._join(time.monotonic() + connect_timeout_s)
+            self.objects: Objects | None = None
             self.frame_shape: tuple[int, int] = (self._images.shape[1], self._images.shape[2])
             self.reset(np.arange(cars), np.repeat(track.pose_at(0.0).reshape(1, 3), cars, axis=0))
         except BaseException:
@@ -174,6 +183,10 @@ class RosSimulator:
     def images(self) -> FrameArray:
         """Return what the cameras see now; see `Simulator.images`."""
         return self._images
+
+    def readings(self) -> dict[str, NDArray[Any]]:
+        """Return the images as the network takes them; see `Simulator.readings`."""
+        return {INPUTS["FRONT_FACING_CAMERA"]: self._images[..., np.newaxis]}
 
     def state(self) -> CarStates:
         """Return the motion of all cars now; see `Simulator.state`."""

@@ -61,6 +61,11 @@ class SimulatorSettings(ServerSettings):
     def _check_image(self) -> SimulatorSettings:
         if self.encoding == "rgb8" and self.image == "observation":
             raise ValueError("encoding is rgb8, but image is observation, and observations are grey: use mono8")
+        if not self.observation.front_camera_only:
+            raise ValueError(
+                f"observation.sensors is {list(self.observation.sensors)}, but over topics there is the front camera "
+                "only: use FRONT_FACING_CAMERA"
+            )
         return self
 
 

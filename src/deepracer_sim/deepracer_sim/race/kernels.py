@@ -18,13 +18,14 @@ from deepracer_sim.tracks.kernels import point_on_road, project_point
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PREPARE, IN_PROGRESS, LAP_COMPLETE, OFF_TRACK, IMMOBILIZED, REVERSED, TIME_UP, PAUSE, PARK = (
+PREPARE, IN_PROGRESS, LAP_COMPLETE, OFF_TRACK, CRASHED, IMMOBILIZED, REVERSED, TIME_UP, PAUSE, PARK = (
     STATUSES.index(status)
     for status in (
         EpisodeStatus.PREPARE,
         EpisodeStatus.IN_PROGRESS,
         EpisodeStatus.LAP_COMPLETE,
         EpisodeStatus.OFF_TRACK,
+        EpisodeStatus.CRASHED,
         EpisodeStatus.IMMOBILIZED,
         EpisodeStatus.REVERSED,
         EpisodeStatus.TIME_UP,
@@ -55,12 +56,18 @@ class Shape(NamedTuple):
     front_x: float
     front_y: float
     nose_x: float
+    middle_x: float
+    """Middle of the footprint."""
+    length: float
+    """Of the footprint."""
+    width: float
 
 
 class Limits(NamedTuple):
     """`RaceRules` in steps."""
 
     off_track_pause: int
+    collision_pause: int
     immobilized_steps: int
     immobilized_distance: float
     reversed_steps: int
@@ -81,7 +88,9 @@ MEMORY = np.dtype(
         ("start", np.float64),  # arc length of base_link at the start of the episode
         ("arc_length", np.float64),  # of the nose at the last step
         ("travelled", np.float64),  # by the nose since the start, laps not taken off, m
+        ("ghost", np.bool_),  # was put back, and touches nothing until it has been clear of everything
         ("off_track", np.int64),
+        ("crashes", np.int64),
         ("immobilized", np.int64),
         ("reversed", np.int64),
         ("resets", np.int64),
@@ -103,6 +112,7 @@ VERDICT = np.dtype(
         ("nose", np.float64, (2,)),
         ("wheels_on_track", np.int8, (4,)),  # 0 or 1: numba has no arrays of bool inside records
         ("is_offtrack", np.bool_),
+        ("is_crashed", np.bool_),
         ("left_of_center", np.bool_),
         ("road_width", np.float64),
         ("pause_s", np.float64),
@@ -140,7 +150,9 @@ def start_cars(cars: NDArray[np.int64], poses: NDArray[np.float64], memory: Any,
         car.arc_length = nose
         # AWS counts progress of the nose from where base_link started, so that a lap begins at nose_x, not at 0.
         car.travelled = _way(start, nose, road.center_length[-1])
+        car.ghost = False
         car.off_track = 0
+        car.crashes = 0
         car.immobilized = 0
         car.reversed = 0
         car.resets = 0
@@ -151,13 +163,28 @@ def judge_cars(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
     yaw: NDArray[np.float64],
+    contacts: NDArray[np.int64],
+    contact_lead: NDArray[np.float64],
     memory: Any,
     verdicts: Any,
     road: Road,
     shape: Shape,
     limits: Limits,
 ) -> None:
-    """Judge one control period of all cars; poses are those of `base_link` (N,) after it."""
+    """Judge one control period of all cars; poses are those of `base_link` (N,) after it.
+
+    Args:
+        x: m.
+        y: m.
+        yaw: rad.
+        contacts: The object that each car touches, or -1 (N,).
+        contact_lead: Arc length of what a car must be behind of to be at fault, m; NaN where it always is (N,).
+        memory: In and out.
+        verdicts: Out.
+        road: The track.
+        shape: The car.
+        limits: The rules.
+    """
     for i in range(memory.shape[0]):
         car = memory[i]
         verdict = verdicts[i]
@@ -167,9 +194,16 @@ def judge_cars(
             verdict.status = PARK
             continue
         _locate(x[i], y[i], yaw[i], verdict, road, shape)
-        _apply_rules(x[i], y[i], car, verdict, road, limits)
+        touching = contacts[i] >= 0
+        if car.ghost and not touching and car.pause_steps == 0:
+            car.ghost = False
+        crashed = touching and not car.ghost
+        if crashed and not math.isnan(contact_lead[i]):
+            crashed = _way(verdict.arc_length, contact_lead[i], road.center_length[-1]) > 0.0
+        _apply_rules(x[i], y[i], crashed, car, verdict, road, limits)
         if verdict.replaced:
-            _replace(car, verdict, road, shape)
+            place = (car.start + car.travelled - shape.nose_x) % road.center_length[-1]
+            _replace(car, verdict, road, shape, place, 0.0)
 
 
 @njit(cache=True, nogil=True)
@@ -219,7 +253,7 @@ def _locate(x: float, y: float, yaw: float, verdict: Any, road: Road, shape: Sha
 
 
 @njit(cache=True, nogil=True)
-def _apply_rules(x: float, y: float, car: Any, verdict: Any, road: Road, limits: Limits) -> None:
+def _apply_rules(x: float, y: float, crashed: bool, car: Any, verdict: Any, road: Road, limits: Limits) -> None:
     """Advance the episode by one step."""
     length = road.center_length[-1]
     step = _way(car.arc_length, verdict.arc_length, length)
@@ -241,6 +275,7 @@ def _apply_rules(x: float, y: float, car: Any, verdict: Any, road: Road, limits:
 
     # AWS's order: a car that crosses the finish line and leaves the track in the same step has finished.
     pause = -1
+    verdict.is_crashed = crashed and not paused
     if car.travelled >= length:
         verdict.status = LAP_COMPLETE
         verdict.done = True
@@ -249,6 +284,10 @@ def _apply_rules(x: float, y: float, car: Any, verdict: Any, road: Road, limits:
         verdict.lap_time_s = elapsed_ns * 1e-9
     elif paused:
         verdict.status = PAUSE
+    elif crashed:
+        verdict.status = CRASHED
+        car.crashes += 1
+        pause = limits.collision_pause
     elif verdict.is_offtrack:
         verdict.status = OFF_TRACK
         car.off_track += 1
@@ -276,6 +315,7 @@ def _apply_rules(x: float, y: float, car: Any, verdict: Any, road: Road, limits:
             # The violating step's own place may belong to another part of the track, so go back to the one before.
             car.travelled = before
             verdict.replaced = True
+            car.ghost = True
         else:
             verdict.done = True
     if not verdict.done and car.steps >= limits.max_steps:
@@ -286,19 +326,28 @@ def _apply_rules(x: float, y: float, car: Any, verdict: Any, road: Road, limits:
     verdict.steps = car.steps
     verdict.pause_s = car.pause_steps * limits.period_ns * 1e-9
     verdict.off_track = car.off_track
+    verdict.crashes = car.crashes
     verdict.immobilized = car.immobilized
     verdict.reversed = car.reversed
     verdict.resets = car.resets
 
 
 @njit(cache=True, nogil=True)
-def _replace(car: Any, verdict: Any, road: Road, shape: Shape) -> None:
-    """Choose the place on the centre line where the nose is at the progress reached, and go on from there."""
+def replace_car(i: int, s: float, lateral: float, memory: Any, verdicts: Any, road: Road, shape: Shape) -> None:
+    """Choose arc length `s` and `lateral` (m, + = left) as the place of car `i`, which is to be put back."""
+    _replace(memory[i], verdicts[i], road, shape, s % road.center_length[-1], lateral)
+
+
+@njit(cache=True, nogil=True)
+def _replace(car: Any, verdict: Any, road: Road, shape: Shape, s: float, lateral: float) -> None:
+    """Choose the place of `base_link` by the centre line, and let the nose's progress go on from there."""
     length = road.center_length[-1]
-    s = (car.start + car.travelled - shape.nose_x) % length
     segment = min(np.searchsorted(road.center_length, s, side="right") - 1, road.center.shape[0] - 1)
     x, y = _point_at(s, segment, road.center, road.center_length)
     _, _, yaw, _ = project_point(x, y, road.center, road.center_length)
+    if lateral != 0.0:
+        x -= lateral * math.sin(yaw)
+        y += lateral * math.cos(yaw)
     nose, _, _, _ = project_point(
         x + shape.nose_x * math.cos(yaw), y + shape.nose_x * math.sin(yaw), road.center, road.center_length
     )

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepracer_inference.vehicle import Vehicle
+from deepracer_sim.object_kernels import find_contacts
 from deepracer_sim.race import kernels
-from deepracer_sim.race.rules import RaceRules
+from deepracer_sim.race.rules import STATUSES, EpisodeStatus, RaceRules
 from deepracer_sim.simulator import CarStates, FloatArray, IntArray
 from deepracer_sim.tracks.track import Track, cumulative_length
+
+if TYPE_CHECKING:
+    from deepracer_sim.objects import Objects
+
+RESET_BEHIND_M = 1.0
+"""AWS's `RESET_BEHIND_DIST`."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,8 @@ class Verdict:
     """Rear left, rear right, front left, front right, `(N, 4)`."""
     is_offtrack: NDArray[np.bool_]
     """Whether no wheel is on the track, `(N,)`."""
+    is_crashed: NDArray[np.bool_]
+    """Whether the car has hit something in this step by its own fault, `(N,)`."""
     left_of_center: NDArray[np.bool_]
     """Whether the nose is nearer to the left border, `(N,)`."""
     road_width: FloatArray
@@ -79,7 +88,9 @@ class Referee:
 
     Differences from AWS, on purpose: a re-placed car stands on the centre line (AWS: in the middle of the nearer lane)
     with its nose at the progress it had reached (AWS: its `base_link`, a present of `nose_offset`), and progress shows
-    0 for a car behind its start (AWS: a negative number).
+    0 for a car behind its start (AWS: a negative number). After a crash `base_link` stands 1 m behind what was hit, in
+    the other lane, as at AWS, also if that is a car (AWS leaves it where it touched a bot car). Footprints collide
+    where they overlap (AWS: where a corner of the car is inside the other footprint).
     """
 
     def __init__(self, track: Track, vehicle: Vehicle, rules: RaceRules, cars: int, period_ns: int) -> None:
@@ -109,10 +120,14 @@ class Referee:
             front_x=geometry.wheelbase - geometry.origin_to_rear_axle,
             front_y=0.5 * geometry.track_front,
             nose_x=geometry.nose_offset,
+            middle_x=geometry.origin_to_middle,
+            length=geometry.length,
+            width=geometry.width,
         )
         self._limits = kernels.Limits(
             # A period is rounded to whole ns, so that 2 s may be 60.0000006 periods: without tolerance, 61.
             off_track_pause=math.ceil(rules.off_track_penalty_s * 1e9 / period_ns - 1e-3),
+            collision_pause=math.ceil(rules.collision_penalty_s * 1e9 / period_ns - 1e-3),
             immobilized_steps=rules.immobilized_steps,
             immobilized_distance=rules.immobilized_distance,
             reversed_steps=rules.reversed_steps,
@@ -121,6 +136,8 @@ class Referee:
             period_ns=period_ns,
         )
         self._memory = np.zeros(cars, dtype=kernels.MEMORY)
+        self._contacts = np.full(cars, -1, dtype=np.int64)
+        self._contact_lead = np.full(cars, math.nan)
         self._verdicts = np.zeros(cars, dtype=kernels.VERDICT)
         self._verdicts["lap_time_s"] = math.nan
         arrays: dict[str, Any] = {name: self._verdicts[name] for name in kernels.VERDICT.names or ()}
@@ -149,9 +166,65 @@ class Referee:
             return steering_angle, speed
         return np.where(held, 0.0, steering_angle), np.where(held, 0.0, speed)
 
-    def judge(self, state: CarStates) -> Verdict:
-        """Judge the control period that led to `state`; to be called once after each step of the simulator."""
+    def judge(self, state: CarStates, objects: Objects | None = None) -> Verdict:
+        """Judge the control period that led to `state`; to be called once after each step of the simulator.
+
+        Args:
+            state: Of the N cars.
+            objects: What stands or drives in their worlds now; None in a time trial.
+        """
+        if objects is not None:
+            poses = np.column_stack([state.x, state.y, state.yaw])
+            self._contacts[:] = self._touched(poses, objects, np.arange(len(poses)))
+            if objects.moving:
+                # As at AWS, of two cars the one behind is at fault, by the noses of both.
+                hit = objects.arc_length[np.arange(len(poses)), self._contacts]
+                self._contact_lead[:] = hit + self._shape.nose_x
         kernels.judge_cars(
-            state.x, state.y, state.yaw, self._memory, self._verdicts, self._road, self._shape, self._limits
+            state.x,
+            state.y,
+            state.yaw,
+            self._contacts,
+            self._contact_lead,
+            self._memory,
+            self._verdicts,
+            self._road,
+            self._shape,
+            self._limits,
         )
+        if objects is not None and self._verdict.replaced.any():
+            self._keep_clear(objects)
         return self._verdict
+
+    def _touched(self, poses: FloatArray, objects: Objects, cars: IntArray) -> IntArray:
+        """Find the object farthest ahead that each of `cars` (K,) touches at `poses` of `base_link` (K, 3), or -1."""
+        length, shape = self._road.center_length[-1], self._shape
+        contacts = np.empty(len(cars), np.int64)
+        ahead = (objects.arc_length[cars] - self._memory["arc_length"][cars, None] + 0.5 * length) % length
+        find_contacts(
+            poses[:, 0] + shape.middle_x * np.cos(poses[:, 2]),
+            poses[:, 1] + shape.middle_x * np.sin(poses[:, 2]),
+            poses[:, 2],
+            shape.length,
+            shape.width,
+            objects.poses[cars],
+            objects.footprints,
+            np.where(objects.solid[cars], ahead, -1.0),
+            contacts,
+        )
+        return contacts
+
+    def _keep_clear(self, objects: Objects) -> None:
+        """Put cars that are put back behind what they have hit, and behind what stands where they would be."""
+        verdict = self._verdict
+        for car in np.flatnonzero(verdict.replaced).tolist():
+            hit = int(self._contacts[car]) if STATUSES[verdict.status[car]] is EpisodeStatus.CRASHED else -1
+            for _ in range(len(objects.kinds) + 1):
+                if hit >= 0:
+                    place = float(objects.arc_length[car, hit]) - RESET_BEHIND_M
+                    # In the other lane: from the same place a policy would do the same thing again, for ever.
+                    lane = -math.copysign(0.25 * verdict.road_width[car], objects.lateral[car, hit])
+                    kernels.replace_car(car, place, lane, self._memory, self._verdicts, self._road, self._shape)
+                hit = int(self._touched(verdict.replace_pose[car : car + 1], objects, np.array([car]))[0])
+                if hit < 0:
+                    break

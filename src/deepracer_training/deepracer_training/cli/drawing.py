@@ -55,22 +55,32 @@ def track_drawing(track: Track, columns: int = 72, rows: int = 22) -> list[str]:
 
 
 def curve_drawing(
-    x: Sequence[float], y: Sequence[float], top: float, label: str, columns: int = 64, rows: int = 8
+    x: Sequence[float],
+    y: Sequence[float],
+    top: float,
+    label: str,
+    columns: int = 64,
+    rows: int = 8,
+    *,
+    bottom: float = 0.0,
+    unit: str = "steps",
 ) -> list[str]:
-    """Draw a curve over 0..max(x), 0..`top`, with a frame that names both ends.
+    """Draw a curve over 0..max(x), `bottom`..`top`, with a frame that names both ends.
 
     Args:
         x: Positions, ascending.
-        y: Values; what lies outside 0..`top` is left out.
+        y: Values; what lies outside `bottom`..`top` is left out.
         top: Upper end of the y axis.
         label: What the curve shows.
         columns: Width of the curve in characters.
         rows: Height in characters.
+        bottom: Lower end of the y axis.
+        unit: Of the positions.
     """
     canvas = Canvas(columns, rows)
-    scale = ((canvas.width - 1) / max(x[-1], 1e-9), (canvas.height - 1) / top)
-    canvas.line(np.column_stack([x, y]) * scale)
+    scale = ((canvas.width - 1) / max(x[-1], 1e-9), (canvas.height - 1) / (top - bottom))
+    canvas.line((np.column_stack([x, y]) - (0.0, bottom)) * scale)
     picture = canvas.lines()
-    margin = [f"{top:>6g}", *[" " * 6] * (rows - 2), f"{0:>6g}"]
+    margin = [f"{top:>6.4g}", *[" " * 6] * (rows - 2), f"{bottom:>6.4g}"]
     body = [f"{left} │{line}" for left, line in zip(margin, picture, strict=True)]
-    return [f"{' ' * 8}{label}", *body, f"{' ' * 7}└{'─' * columns}", f"{' ' * 8}{f'{x[-1]:,.0f} steps':>{columns}}"]
+    return [f"{' ' * 8}{label}", *body, f"{' ' * 7}└{'─' * columns}", f"{' ' * 8}{f'{x[-1]:,.0f} {unit}':>{columns}}"]

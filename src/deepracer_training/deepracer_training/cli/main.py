@@ -6,13 +6,26 @@ torch, numba and matplotlib take seconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 
 from deepracer_inference.cli import calibration, car
 from deepracer_inference.cli.run import run
-from deepracer_training.cli import deploy, models, runs, tracks, world
+from deepracer_training.cli import (
+    comparison,
+    deploy,
+    exchange,
+    explain,
+    lifecycle,
+    models,
+    races,
+    rewards,
+    runs,
+    sweeping,
+    tracks,
+    world,
+)
 
 app = typer.Typer(
     name="deepracer",
@@ -21,24 +34,38 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(tracks.app, name="tracks")
-app.add_typer(car.app, name="car")
-app.add_typer(calibration.app, name="calibration")
-for command in (
-    models.create,
-    models.validate,
-    runs.train,
-    runs.evaluate,
-    models.list_models,
-    models.show,
-    deploy.export,
-    deploy.deploy,
-    deploy.rollback,
-    calibration.calibrate,
-    deploy.protractor,
-    world.world,
-):
-    app.command(name=command.__name__.removesuffix("_models"))(command)
+COMMANDS: dict[str, list[Callable[..., None]]] = {
+    "Create, train, race": [
+        models.create,
+        models.validate,
+        runs.train,
+        runs.evaluate,
+        races.race,
+        models.list_models,
+        models.show,
+    ],
+    "Refine": [explain.explain, comparison.compare, sweeping.sweep],
+    "Keep": [
+        lifecycle.clone,
+        lifecycle.lineage,
+        lifecycle.rename,
+        lifecycle.delete,
+        lifecycle.backup,
+        lifecycle.restore,
+        exchange.import_,
+        exchange.export_logs,
+    ],
+    "Put on a car": [deploy.export, deploy.deploy, deploy.rollback, calibration.calibrate, deploy.protractor],
+    "Tracks and worlds": [world.world],
+}
+for panel, commands in COMMANDS.items():
+    for command in commands:
+        name = command.__name__.removesuffix("_models").rstrip("_").replace("_", "-")
+        app.command(name=name, rich_help_panel=panel)(command)
+app.add_typer(rewards.app, name="reward", rich_help_panel="Refine")
+app.add_typer(tracks.app, name="tracks", rich_help_panel="Tracks and worlds")
+app.add_typer(car.app, name="car", rich_help_panel="Put on a car")
+app.add_typer(calibration.app, name="calibration", rich_help_panel="Put on a car")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

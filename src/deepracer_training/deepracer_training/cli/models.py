@@ -21,9 +21,11 @@ from deepracer_training.cli.output import (
     print_table,
     save_picture,
 )
+from deepracer_training.cli.races import BotSpeedOption, ObjectsOption, RaceTypeOption, describe_race, read_race
 
 if TYPE_CHECKING:
     from deepracer_inference.action_space import ContinuousActionSpace, DiscreteActionSpace
+    from deepracer_sim.race_settings import RaceSettings
     from deepracer_sim.tracks.track import Track
     from deepracer_training.models.folder import ModelFolder
     from deepracer_training.rewards.findings import ValidationReport
@@ -43,16 +45,34 @@ def create(
         str, typer.Option(metavar="fast|aws", help="Settings to start from: tuned for a CPU, or those of AWS.")
     ] = "fast",
     action_space: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="continuous|discrete|FILE|JSON",
-            help="What the policy may command: a preset, AWS's model_metadata.json, or its action space as JSON.",
+            help="What the policy may command: a preset, AWS's model_metadata.json, or its action space as JSON.  "
+            "[default: continuous; slower among objects]",
         ),
-    ] = "continuous",
+    ] = None,
     reward: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|FILE", help="Reward function: an example of ours, or a Python file.  [default: progress]"
+            metavar="NAME|FILE",
+            help="Reward function: an example of ours, or a Python file.  [default: progress; avoid_objects "
+            "where there are objects]",
+        ),
+    ] = None,
+    race_type: RaceTypeOption = None,
+    objects: ObjectsOption = None,
+    bot_speed: BotSpeedOption = None,
+    algorithm: Annotated[
+        str, typer.Option(metavar="clipped_ppo|sac", help="Training algorithm; sac needs a continuous action space.")
+    ] = "clipped_ppo",
+    sensor: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="What the car sees with, by AWS's names; give it again for each sensor. At least one of "
+            "FRONT_FACING_CAMERA and STEREO_CAMERAS, at most one of LIDAR, SECTOR_LIDAR and DISCRETIZED_SECTOR_LIDAR.  "
+            "[default: FRONT_FACING_CAMERA]",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the training.")] = 0,
@@ -63,20 +83,38 @@ def create(
     as_json: JsonFlag = False,
 ) -> None:
     """Make a model: its settings, its action space and its reward function."""
+    from deepracer_inference.vehicle import load_vehicle
+    from deepracer_sim.objects import build_objects
     from deepracer_sim.tracks.library import DEFAULT_TRACK, load_track
     from deepracer_training.models.config import preset_config
     from deepracer_training.models.folder import ModelFolder, check_name
+    from deepracer_training.models.lineage import orphan
 
     check_name(name)
     place = track or DEFAULT_TRACK
     road = load_track(place)
     if place.endswith(".npy"):
         place = str(Path(place).expanduser().absolute())
-    config = preset_config(preset, name=name, track=place, action_space=_action_space(action_space), seed=seed)
-    source = _reward_source(reward, road)
+    kind, race = read_race(race_type, objects, bot_speed)
+    config = preset_config(
+        preset,
+        name=name,
+        track=place,
+        action_space=None if action_space is None else read_action_space(action_space),
+        race_type=kind,
+        race=race,
+        algorithm=algorithm,  # type: ignore[arg-type]  # checked there, with a better message than typer's
+        sensors=sensor or ("FRONT_FACING_CAMERA",),
+        seed=seed,
+    )
+    # A track that is too short for the objects is found now, not when the training starts.
+    build_objects(config.race, road, 1, load_vehicle(config.vehicle).control_period_ns, seed)
+    source = read_reward(reward or (None if race is None else "avoid_objects"), road, config.race)
     if replace and not force:
-        _ask_to_replace(name)
+        ask_to_replace(name)
     folder = ModelFolder.create(name, config, source, replace=replace)
+    if replace:
+        orphan(name)
     if as_json:
         print_json({"model": name, "path": str(folder.path), "config": config.model_dump(mode="json")})
         return
@@ -84,19 +122,23 @@ def create(
     print_facts(
         {
             "track": place,
+            **({"on the road": describe_race(config.race)} if config.race else {}),
             "actions": _describe_actions(config.action_space),
+            "sensors": ", ".join(config.observation.sensors),
+            "algorithm": config.training_algorithm,
             "network": config.network,
             "settings": folder.config_path,
             "reward function": folder.reward,
         }
     )
-    typer.echo(f"Next: deepracer train {name} --minutes 2")
+    typer.echo(f"Next: deepracer train {name} --minutes {2 if race is None else 10}")
 
 
 def validate(
     model: Annotated[
         str, typer.Argument(metavar="MODEL|FILE", help="A model, or a Python file with a reward function.")
     ],
+    race_type: RaceTypeOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Try a reward function in recorded situations and say what to mend; exit code 2 if it cannot be used."""
@@ -106,11 +148,14 @@ def validate(
     from deepracer_training.rewards.validate import validate as validate_reward
 
     if model.endswith(".py"):
-        report = validate_reward(Path(model).expanduser(), load_track(DEFAULT_TRACK))
+        race = read_race(race_type, None, None)[1]
+        report = validate_reward(Path(model).expanduser(), load_track(DEFAULT_TRACK), race=race)
+    elif race_type is not None:
+        raise UserError("--race-type goes with a file; a model has its own")
     else:
         folder = ModelFolder.open(model)
         config = folder.config
-        report = validate_reward(folder.reward, load_track(config.track), load_vehicle(config.vehicle))
+        report = validate_reward(folder.reward, load_track(config.track), load_vehicle(config.vehicle), config.race)
     if as_json:
         print_json(report.to_dict())
     else:
@@ -159,13 +204,16 @@ def show(model: ModelArgument, output: PictureOption = None, as_json: JsonFlag =
     """Draw a model: its training as a PNG picture (its track before the first training), and a small one here."""
     from deepracer_sim.tracks.library import load_track
     from deepracer_training.cli.drawing import curve_drawing, track_drawing
+    from deepracer_training.cli.history import history_json, print_history
+    from deepracer_training.history import History
     from deepracer_training.models.folder import ModelFolder
     from deepracer_training.report.plots import track_figure, training_figure
 
     folder = ModelFolder.open(model)
-    summary, rows = _summary(folder), _metrics(folder)
+    summary, rows, history = _summary(folder), _metrics(folder), History.read(folder.history)
     if rows:
-        figure = training_figure(folder.metrics_jsonl)
+        marks = [session.begin_steps for session in history.sessions if session.resumed]
+        figure = training_figure(folder.metrics_jsonl, marks)
         shown = [row for row in rows if row["progress_mean"] is not None]
         steps, progress = [row["steps"] for row in shown], [row["progress_mean"] for row in shown]
         drawing = curve_drawing(steps, progress, 100.0, "progress per episode, %") if shown else []
@@ -174,13 +222,15 @@ def show(model: ModelArgument, output: PictureOption = None, as_json: JsonFlag =
         figure, drawing = track_figure(track), track_drawing(track)
     summary["picture"] = str(save_picture(figure, output, f"model-{folder.name}"))
     if as_json:
-        print_json(summary | {"config": folder.config.model_dump(mode="json")})
+        config = folder.config.model_dump(mode="json")
+        print_json(summary | {"config": config, "history": history_json(history)})
         return
     print_drawing(drawing)
+    print_history(history)
     _print_summary(folder, summary)
 
 
-def _action_space(text: str) -> ContinuousActionSpace | DiscreteActionSpace:
+def read_action_space(text: str) -> ContinuousActionSpace | DiscreteActionSpace:
     """Read what --action-space says."""
     from deepracer_inference.files import read_text
     from deepracer_inference.metadata import parse_metadata
@@ -205,7 +255,7 @@ def _action_space(text: str) -> ContinuousActionSpace | DiscreteActionSpace:
     return parse_metadata(content, source).action_space
 
 
-def _reward_source(text: str | None, track: Track) -> str:
+def read_reward(text: str | None, track: Track, race: RaceSettings | None) -> str:
     """Read what --reward says; no model is made with a file that fails on its track."""
     from deepracer_inference.files import read_text
     from deepracer_training.rewards.library import DEFAULT_EXAMPLE, example_source
@@ -215,13 +265,14 @@ def _reward_source(text: str | None, track: Track) -> str:
         return example_source(text or DEFAULT_EXAMPLE)
     path = Path(text).expanduser()
     source = read_text(path)
-    report = validate_reward(path, track)
+    report = validate_reward(path, track, race=race)
     if not report.ok:
         raise UserError("\n  ".join(["the reward function cannot be used:", *report.lines()]))
     return source
 
 
-def _ask_to_replace(name: str) -> None:
+def ask_to_replace(name: str) -> None:
+    """Ask before a model is replaced; without a terminal --force has to say so."""
     from deepracer_inference.files import home
 
     path = home() / "models" / name
@@ -253,6 +304,7 @@ def _summary(folder: ModelFolder) -> dict[str, Any]:
         "model": folder.name,
         "path": str(folder.path),
         "track": config.track,
+        "race_type": config.race_type,
         "network": config.network,
         "action_space": config.action_space.kind,
         "training": rows[-1] if rows else None,
@@ -281,6 +333,7 @@ def _print_summary(folder: ModelFolder, summary: dict[str, Any]) -> None:
         "model": folder.name,
         "folder": folder.path,
         "track": summary["track"],
+        **({"on the road": describe_race(folder.config.race)} if folder.config.race else {}),
         "actions": _describe_actions(folder.config.action_space),
         "network": summary["network"],
         "training": "none yet",
@@ -294,7 +347,7 @@ def _print_summary(folder: ModelFolder, summary: dict[str, Any]) -> None:
     facts["evaluation"] = "none yet"
     if evaluation:
         facts["evaluation"] = (
-            f"{_laps(evaluation)}, {evaluation['off_track_count']} off-tracks, "
+            f"{_laps(evaluation)}, {evaluation['off_track_count']} off-tracks, {evaluation['crash_count']} crashes, "
             f"lap time {duration(evaluation['lap_time_mean_s'])}"
         )
         facts["report"] = evaluation["report"]

@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,15 @@ class ModelFolder:
     path: Path
 
     @classmethod
-    def create(cls, name: str, config: ModelConfig, reward_source: str, *, replace: bool = False) -> ModelFolder:
+    def create(
+        cls,
+        name: str,
+        config: ModelConfig,
+        reward_source: str,
+        *,
+        replace: bool = False,
+        fill: Callable[[ModelFolder], None] | None = None,
+    ) -> ModelFolder:
         """Create a model: all of it, or nothing.
 
         Args:
@@ -56,24 +64,21 @@ class ModelFolder:
             config: What goes into `model.yaml`.
             reward_source: Python source of the reward function.
             replace: Whether a model of this name may be replaced, with all of its training and evaluations.
+            fill: Adds more files to the folder while it is being built, under another name.
 
         Raises:
             UserError: The name is not allowed, or taken.
             DeepRacerError: The folder cannot be written, or the model to replace is being trained.
         """
-        path = home() / "models" / check_name(name)
-        _make_directory(path.parent)
-        # Two creations at once must not both find the name free.
-        with _locked(path.parent / ".lock", f"Another command is creating a model in {path.parent}; try again."):
-            taken = os.path.lexists(path)
-            if taken and not replace:
-                raise UserError(f"A model named {name!r} exists in {path.parent}; choose another name.")
+        with reserve(name, replace=replace) as path:
             old = cls(path)
             with old.lock() if (old.training / ".lock").exists() else nullcontext(), atomic_directory(path) as building:
                 dump_yaml(config.model_copy(update={"name": name}), building / "model.yaml")
                 write_atomic(building / "reward_function.py", reward_source)
                 _make_directory(building / "training")
                 write_atomic(building / "training" / ".lock", "")
+                if fill is not None:
+                    fill(cls(building))
         return cls(path)
 
     @classmethod
@@ -109,6 +114,11 @@ class ModelFolder:
         return self.path / "reward_function.py"
 
     @property
+    def pretrained(self) -> Path:
+        """Of a clone: the parent's checkpoint that a new training starts from; absent otherwise."""
+        return self.path / "pretrained.safetensors"
+
+    @property
     def training(self) -> Path:
         """Everything that training writes, apart from the policy."""
         return self.path / "training"
@@ -122,6 +132,16 @@ class ModelFolder:
     def metrics_jsonl(self) -> Path:
         """Training metrics, one JSON object per update."""
         return self.training / "metrics.jsonl"
+
+    @property
+    def history(self) -> Path:
+        """Each call of `train` and what had been changed before it."""
+        return self.training / "history.json"
+
+    @property
+    def aws_metrics(self) -> Path:
+        """Training metrics in AWS's JSON format."""
+        return self.training / "metrics.json"
 
     @property
     def simtrace(self) -> Path:
@@ -154,6 +174,23 @@ class ModelFolder:
         message = f"Model {self.name!r} is being trained by another process; wait for it or stop it (Ctrl-C there)."
         with _locked(self.training / ".lock", message):
             yield
+
+
+@contextmanager
+def reserve(name: str, *, replace: bool = False) -> Iterator[Path]:
+    """Hold the right to make a model of a name; yields the path of its folder.
+
+    Raises:
+        UserError: The name is not allowed, or taken.
+        DeepRacerError: The models' folder cannot be written, or another command is making a model.
+    """
+    path = home() / "models" / check_name(name)
+    _make_directory(path.parent)
+    # Two creations at once must not both find the name free.
+    with _locked(path.parent / ".lock", f"Another command is creating a model in {path.parent}; try again."):
+        if os.path.lexists(path) and not replace:
+            raise UserError(f"A model named {name!r} exists in {path.parent}; choose another name.")
+        yield path
 
 
 @contextmanager

@@ -6,9 +6,11 @@ import threading
 
 from std_srvs.srv import Trigger
 
+from deepracer_inference.errors import UserError
 from deepracer_inference.nodes.parameters import declare, make_node
 from deepracer_inference.policy_file import PolicyFile
 from deepracer_inference.vehicle import Vehicle
+from deepracer_sim.objects import Objects
 from deepracer_sim.race.rules import EpisodeStatus, RaceRules
 from deepracer_sim.simulator import Simulator
 from deepracer_sim.tracks.track import Track
@@ -98,12 +100,21 @@ class Evaluator:
         self._telemetry.say("finished")
         logger.info(f"{_summary(result)}. The report is {result.report}")
 
-    def _embedded(self, policy: PolicyFile, track: Track, vehicle: Vehicle, laps: int) -> Simulator:
-        simulator = embedded_cars(policy, track, vehicle, laps)
+    def _embedded(
+        self, policy: PolicyFile, track: Track, vehicle: Vehicle, laps: int, objects: Objects | None
+    ) -> Simulator:
+        simulator = embedded_cars(policy, track, vehicle, laps, objects)
         self._view.watch(simulator)
         return simulator
 
-    def _over_topics(self, policy: PolicyFile, track: Track, vehicle: Vehicle, laps: int) -> Simulator:
+    def _over_topics(
+        self, policy: PolicyFile, track: Track, vehicle: Vehicle, laps: int, objects: Objects | None
+    ) -> Simulator:
+        if objects is not None:
+            raise UserError(
+                f"Model {self._folder.name!r} races among {objects.kinds[0].name} objects, which only the embedded "
+                "simulator has; evaluate with simulator:=embedded"
+            )
         cars = TopicCars(self.node, self._settings.cars, self._settings.timeout, self._check)
         return cars.connect(track, vehicle, policy.manifest.observation)
 

@@ -7,16 +7,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+import numpy as np
 from markupsafe import Markup
 
 from deepracer_inference.action_space import ContinuousActionSpace
 from deepracer_inference.files import write_atomic
+from deepracer_sim.race_settings import RaceSettings
+from deepracer_sim.simulator import FloatArray
 from deepracer_sim.tracks.track import Track
 from deepracer_training.models.config import ModelConfig
 from deepracer_training.models.folder import ModelFolder
+from deepracer_training.object_trace import read_object_trace
+from deepracer_training.report.page import render
 from deepracer_training.report.plots import path_figure, svg, training_panels
-from deepracer_training.results import REPORT, TRACE, VIDEO, EvaluationResult
+from deepracer_training.results import OBJECTS, REPORT, TRACE, VIDEO, EvaluationResult
 from deepracer_training.traces import read_trace
 
 TEMPLATE = "report.html"
@@ -42,25 +46,23 @@ def write_report(folder: Path, result: EvaluationResult, track: Track, model: Mo
     embedded = video.is_file() and video.stat().st_size <= MAX_EMBEDDED_VIDEO
     log = model.metrics_jsonl
     curves = training_panels(log) if log.is_file() and log.stat().st_size else {}
-    environment = Environment(
-        loader=PackageLoader("deepracer_training", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template(TEMPLATE).render(
+    page = render(
+        TEMPLATE,
         result=result,
         grade="bad" if result.laps_completed < result.laps else "fair" if result.reset_count else "good",
         verdict=_verdict(result),
         tiles=_tiles(result),
         video=_data_url(video, "video/mp4") if embedded else VIDEO if result.video else None,
-        path=Markup(svg(path_figure(track, read_trace(folder / TRACE)))),
+        path=Markup(svg(path_figure(track, read_trace(folder / TRACE), boxes=_boxes(folder, result, track)))),
         curves={title: Markup(svg(figure)) for title, figure in curves.items()},
         model=_model_tables(model.config),
         reward_function=_text(model.reward),
         provenance={
-            "Evaluation": [("seed", str(result.seed)), ("world seed", str(result.world_seed)), ("id", result.id)],
+            "Evaluation": [
+                ("seed", "none" if result.seed is None else str(result.seed)),
+                ("world seed", "none" if result.world_seed is None else str(result.world_seed)),
+                ("id", result.id),
+            ],
             "Policy": [(key, str(value)) for key, value in result.provenance.items()],
             "Versions": list(result.versions.items()),
         },
@@ -84,7 +86,11 @@ def _verdict(result: EvaluationResult) -> str:
 def _tiles(result: EvaluationResult) -> list[tuple[str, str, str]]:
     """Return label, value and remark of the figures that matter most."""
     return [
-        ("Laps complete", f"{result.laps_completed} / {result.laps}", "from random starts, standing"),
+        (
+            "Laps complete",
+            f"{result.laps_completed} / {result.laps}",
+            "from random starts, standing" if result.seed is not None else "episodes of the trace",
+        ),
         ("Best lap", _number(result.lap_time_best_s, 2, " s"), f"slowest {_number(result.lap_time_worst_s, 2, ' s')}"),
         (
             "Mean lap",
@@ -101,8 +107,23 @@ def _tiles(result: EvaluationResult) -> list[tuple[str, str, str]]:
             str(result.off_track_count),
             f"{result.reset_count} reset{'' if result.reset_count == 1 else 's'} in all",
         ),
+        *([("Crashes", str(result.crash_count), _opponents(result.race))] if result.race is not None else []),
         ("Reward per lap", f"{result.reward_mean:.1f}", "mean of all laps"),
     ]
+
+
+def _boxes(folder: Path, result: EvaluationResult, track: Track) -> FloatArray | None:
+    """Return where the boxes of all laps were (K, 3); they stay where they are."""
+    if result.race is None or result.race.boxes is None or not (folder / OBJECTS).is_file():
+        return None
+    return np.concatenate([objects.poses[0] for objects in read_object_trace(folder / OBJECTS, track).values()])
+
+
+def _opponents(race: RaceSettings) -> str:
+    if race.boxes is not None:
+        return f"with {race.boxes.count} boxes, {race.collision_penalty_s:g} s each"
+    number = race.bots.number if race.bots is not None else 0
+    return f"with {number} cars, {race.collision_penalty_s:g} s each"
 
 
 def _model_tables(config: ModelConfig) -> dict[str, Table]:
@@ -121,6 +142,7 @@ def _model_tables(config: ModelConfig) -> dict[str, Table]:
     return {
         "Model": [
             ("track", config.track),
+            ("race type", config.race_type.replace("_", " ")),
             ("vehicle", config.vehicle),
             ("network", config.network),
             ("observation", f"{observation.width} x {observation.height} grey"),

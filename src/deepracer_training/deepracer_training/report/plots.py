@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepracer_inference.files import write_atomic
+from deepracer_sim.objects import BOX
 from deepracer_sim.race.rules import EpisodeStatus
-from deepracer_training.report import style
+from deepracer_training.report import maps, style
 from deepracer_training.training_log import read_metrics
 
 if TYPE_CHECKING:
@@ -32,13 +33,15 @@ VIOLATIONS = {
 
 def track_figure(track: Track) -> Figure:
     """Draw a track as it looks: road, borders, centre dashes, start line, driving direction and a scale."""
-    with _settings():
-        figure, axes = _map(track, style.FIELD, 1.0)
-        _road(axes, track, style.ROAD)
+    with maps.settings():
+        figure, axes = maps.figure_of(track, style.FIELD, 1.0)
+        maps.draw_road(axes, track, style.ROAD)
         for border in (track.inner, track.outer):
-            _ring(axes, border, color=style.BORDER, linewidth=2.0)
-        _ring(axes, track.center, color=style.CENTER, linewidth=1.4, dashes=_dashes(axes), dash_capstyle="butt")
-        _start(axes, track, style.BORDER)
+            maps.draw_ring(axes, border, color=style.BORDER, linewidth=2.0)
+        maps.draw_ring(
+            axes, track.center, color=style.CENTER, linewidth=1.4, dashes=maps.dashes(axes), dash_capstyle="butt"
+        )
+        maps.draw_start(axes, track, style.BORDER)
         axes.set_title(track.name)
         turn = "counter-clockwise" if track.is_ccw else "clockwise"
         facts = f"{track.length:.2f} m long, {track.width:.2f} m wide, {turn}, tightest bend {track.min_radius:.2f} m"
@@ -46,17 +49,25 @@ def track_figure(track: Track) -> Figure:
         return figure
 
 
-def path_figure(track: Track, trace: Trace, *, title: str | None = None) -> Figure:
-    """Draw every lap of a trace over the track, coloured by the speed that was really driven."""
+def path_figure(
+    track: Track, trace: Trace, *, title: str | None = None, boxes: NDArray[np.float64] | None = None
+) -> Figure:
+    """Draw every lap of a trace over the track, coloured by the speed that was really driven.
+
+    Args:
+        track: The road.
+        trace: The laps.
+        title: Over the picture.
+        boxes: x, y, yaw of all boxes of all laps (K, 3), m, m, rad.
+    """
     from matplotlib.collections import LineCollection
     from matplotlib.colors import Normalize
 
-    with _settings():
-        figure, axes = _map(track, "none", 0.84)
-        _road(axes, track, style.ROAD_PALE)
-        for border in (track.inner, track.outer):
-            _ring(axes, border, color=style.BORDER_PALE, linewidth=1.2)
-        _start(axes, track, style.BORDER_PALE)
+    with maps.settings():
+        figure, axes = maps.figure_of(track, "none", 0.84)
+        maps.draw_pale_track(axes, track)
+        if boxes is not None:
+            _draw_boxes(axes, boxes)
         segments: list[NDArray[np.float64]] = []
         speeds: list[float] = []
         for lap in trace.episodes():
@@ -90,8 +101,22 @@ def path_figure(track: Track, trace: Trace, *, title: str | None = None) -> Figu
         return figure
 
 
-def training_figure(metrics_jsonl: Path) -> Figure:
+def _draw_boxes(axes: Axes, boxes: NDArray[np.float64]) -> None:
+    """Draw boxes to scale; where those of several laps lie over each other they are darker."""
+    from matplotlib.collections import PolyCollection
+
+    forward = 0.5 * BOX.length * np.column_stack([np.cos(boxes[:, 2]), np.sin(boxes[:, 2])])
+    left = 0.5 * BOX.width * np.column_stack([-np.sin(boxes[:, 2]), np.cos(boxes[:, 2])])
+    corners = [boxes[:, :2] + a * forward + b * left for a, b in ((1, 1), (1, -1), (-1, -1), (-1, 1))]
+    axes.add_collection(PolyCollection(list(np.stack(corners, axis=1)), facecolor=style.BOX, alpha=0.45, zorder=1.5))
+
+
+def training_figure(metrics_jsonl: Path, marks: Sequence[int] = ()) -> Figure:
     """Draw the curves of a training, all panels in one picture.
+
+    Args:
+        metrics_jsonl: The file.
+        marks: Environment steps at which the training went on, for dashed lines.
 
     Raises:
         UserError: The file cannot be read.
@@ -99,10 +124,12 @@ def training_figure(metrics_jsonl: Path) -> Figure:
     from matplotlib.figure import Figure
 
     rows = read_metrics(metrics_jsonl)
-    with _settings():
+    with maps.settings():
         figure = Figure(figsize=(12.0, 6.4), layout="constrained")
         for axes, (title, draw) in zip(figure.subplots(2, 3).flat, PANELS.items(), strict=True):
             draw(axes, rows)
+            for mark in marks:
+                axes.axvline(mark, color=style.MUTED, linewidth=0.9, linestyle="--", zorder=1)
             axes.set_title(title)
             axes.set_xlabel("environment steps")
         return figure
@@ -118,7 +145,7 @@ def training_panels(metrics_jsonl: Path) -> dict[str, Figure]:
 
     rows = read_metrics(metrics_jsonl)
     panels = {}
-    with _settings():
+    with maps.settings():
         for title, draw in PANELS.items():
             figure = Figure(figsize=(4.6, 2.7), layout="constrained")
             axes = figure.subplots()
@@ -131,7 +158,7 @@ def training_panels(metrics_jsonl: Path) -> dict[str, Figure]:
 def png(figure: Figure) -> bytes:
     """Return a figure as a PNG file."""
     buffer = io.BytesIO()
-    with _settings():
+    with maps.settings():
         figure.savefig(buffer, format="png", dpi=style.PNG_DPI, metadata={"Software": None})
     return buffer.getvalue()
 
@@ -148,83 +175,13 @@ def save_png(figure: Figure, path: Path) -> None:
 def svg(figure: Figure) -> str:
     """Return a figure as an SVG element for an HTML page, with CSS variables for the colours of the theme."""
     buffer = io.StringIO()
-    with _settings():
+    with maps.settings():
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     for color, variable in style.THEME_VARIABLES.items():
         text = text.replace(color, variable)
     return text
-
-
-def _settings() -> Any:
-    import matplotlib
-
-    return matplotlib.rc_context(style.RC)
-
-
-def _map(track: Track, ground: str, width_share: float) -> tuple[Figure, Axes]:
-    """Return a figure with equal scales that fits the track, with a metre rule.
-
-    Args:
-        track: What has to fit.
-        ground: Colour of the background.
-        width_share: Part of the figure's width that is left for the map beside a colour bar.
-    """
-    from matplotlib.figure import Figure
-
-    x_min, y_min, x_max, y_max = track.bounds
-    margin = 0.4 * track.width + 0.02 * max(x_max - x_min, y_max - y_min)
-    width, height = x_max - x_min + 2 * margin, y_max - y_min + 2 * margin
-    height_in = min(max(width_share * style.WIDTH_IN * height / width + 0.4, 3.2), 9.0)
-    figure = Figure(figsize=(style.WIDTH_IN, height_in), layout="constrained")
-    axes = figure.subplots()
-    axes.set(xlim=(x_min - margin, x_max + margin), ylim=(y_min - margin, y_max + margin), aspect="equal")
-    axes.set_facecolor(ground)
-    axes.grid(False)
-    axes.spines["bottom"].set_visible(False)
-    axes.set(xticks=[], yticks=[])
-    meters = max(size for size in (0.5, 1, 2, 5, 10) if size <= max(0.2 * width, 0.5))
-    left, bottom = x_min - 0.6 * margin, y_min - 0.55 * margin
-    axes.plot([left, left + meters], [bottom, bottom], color=style.INK, linewidth=2, marker="|", markersize=8)
-    axes.annotate(f"{meters:g} m", (left + meters, bottom), (6, 0), textcoords="offset points", va="center")
-    return figure, axes
-
-
-def _dashes(axes: Axes, length_m: float = 0.25) -> tuple[float, float]:
-    """Return the lengths of dash and gap in points, for a line of 1 point."""
-    low, high = axes.get_xlim()
-    points = max(length_m * 72.0 * style.WIDTH_IN / (high - low), 2.0) / 1.4
-    return points, points
-
-
-def _road(axes: Axes, track: Track, color: str) -> None:
-    from matplotlib.patches import PathPatch
-    from matplotlib.path import Path as Outline
-
-    # Two rings of opposite direction in one compound path leave the infield empty.
-    rings = [track.outer, track.inner[::-1]]
-    outline = Outline.make_compound_path(*(Outline(np.vstack([ring, ring[:1]]), closed=True) for ring in rings))
-    axes.add_patch(PathPatch(outline, facecolor=color, edgecolor="none", zorder=1))
-
-
-def _ring(axes: Axes, line: NDArray[np.float64], **options: Any) -> None:
-    closed = np.vstack([line, line[:1]])
-    axes.plot(closed[:, 0], closed[:, 1], zorder=2, **options)
-
-
-def _start(axes: Axes, track: Track, color: str) -> None:
-    """Draw the start line and behind it an arrow in driving direction."""
-    # Across the centre line: the first rows of the two borders need not lie opposite each other.
-    line = track.pose_at([0.0, 0.0], track.half_widths[0] * (1.0, -1.0))
-    axes.plot(line[:, 0], line[:, 1], color=color, linewidth=3.5, zorder=3, solid_capstyle="butt")
-    x, y, yaw = track.pose_at(0.0)[0]
-    length = 0.5 * track.width
-    tip = (x + 1.6 * length * np.cos(yaw), y + 1.6 * length * np.sin(yaw))
-    tail = (x + 0.5 * length * np.cos(yaw), y + 0.5 * length * np.sin(yaw))
-    axes.annotate(
-        "", tip, tail, arrowprops={"arrowstyle": "-|>", "color": color, "lw": 2, "mutation_scale": 16}, zorder=4
-    )
 
 
 def _append_runs(lap: Trace, segments: list[NDArray[np.float64]], speeds: list[float], levels: int = 24) -> None:

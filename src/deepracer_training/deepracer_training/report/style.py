@@ -28,6 +28,7 @@ GREEN = "#2aa876"
 ORANGE = "#f08a24"
 RED = "#e0474c"
 VIOLET = "#8b6be0"
+BOX = "#a97c50"
 
 SPEED_STOPS = ("#3b3fb6", "#2f7de1", "#18b3a7", "#8fce3d", "#f6c63a", "#f0702a", "#d7263d")
 """Slow to fast; readable on the dark and on the pale road."""

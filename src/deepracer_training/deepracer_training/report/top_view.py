@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from deepracer_inference.vehicle import Geometry
+from deepracer_sim.objects import ObjectKind
 from deepracer_sim.tracks.track import Track
 from deepracer_training.report import style
 
@@ -22,6 +25,8 @@ FINER = 3
 """The road is drawn so many times larger than it is shown."""
 MIN_CAR_PX = 18.0
 """On a long track the car in scale would be a dot."""
+MIN_OBJECT_PX = 14.0
+"""Likewise."""
 
 
 class TopView:
@@ -61,8 +66,22 @@ class TopView:
         color = style.speed_color(speed_share)
         cv2.polylines(self._image, [points], False, color, 3, cv2.LINE_AA, SUB_PIXEL)
 
-    def with_car(self, pose: tuple[float, float, float]) -> Image:
-        """Return the picture with the car at x, y, yaw of `base_link`, m, m, rad."""
+    def with_car(
+        self,
+        pose: tuple[float, float, float],
+        objects: NDArray[np.float64] | None = None,
+        kinds: Sequence[ObjectKind] = (),
+    ) -> Image:
+        """Return the picture with the car at x, y, yaw of `base_link`, m, m, rad.
+
+        Args:
+            pose: Of the car.
+            objects: x, y, yaw of what else is on the road (M, 3).
+            kinds: What that is (M).
+        """
+        image = self._image.copy()
+        for kind, (x, y, yaw) in zip(kinds, () if objects is None else objects.tolist(), strict=objects is not None):
+            self._object(image, kind, x, y, yaw)
         x, y, yaw = pose
         length = max(self._geometry.length, MIN_CAR_PX / self._scale)
         width = length * self._geometry.width / self._geometry.length
@@ -70,12 +89,24 @@ class TopView:
         at = np.array([x, y])
         body = [at + 0.5 * (a * length * forward + b * width * left) for a, b in ((1, 1), (1, -1), (-1, -1), (-1, 1))]
         nose = [at + 0.5 * length * forward, at + 0.32 * width * left, at - 0.32 * width * left]
-        image = self._image.copy()
         outline = self._pixels(np.array(body))
         cv2.fillPoly(image, [outline], (255, 255, 255), cv2.LINE_AA, SUB_PIXEL)
         cv2.polylines(image, [outline], True, style.rgb(GROUND), 1, cv2.LINE_AA, SUB_PIXEL)
         cv2.fillPoly(image, [self._pixels(np.array(nose))], style.rgb(style.RED), cv2.LINE_AA, SUB_PIXEL)
         return image
+
+    def _object(self, image: Image, kind: ObjectKind, x: float, y: float, yaw: float) -> None:
+        """Draw a box or a car of somebody else, in its own colours."""
+        grow = max(1.0, MIN_OBJECT_PX / (self._scale * kind.length))
+        forward, left = np.array([np.cos(yaw), np.sin(yaw)]), np.array([-np.sin(yaw), np.cos(yaw)])
+        for part in kind.parts:
+            ahead, length, width = (grow * value for value in part[:3])
+            corners = [
+                np.array([x, y]) + (ahead + 0.5 * a * length) * forward + 0.5 * b * width * left
+                for a, b in ((1, 1), (1, -1), (-1, -1), (-1, 1))
+            ]
+            color = tuple(round(value) for value in part[5:])
+            cv2.fillPoly(image, [self._pixels(np.array(corners))], color, cv2.LINE_AA, SUB_PIXEL)
 
     def _draw_road(self, track: Track) -> Image:
         # Drawn larger and reduced: where many short anti-aliased lines meet, OpenCV leaves beads.

@@ -104,7 +104,10 @@ def _frames(shown: Sequence[tuple[int, LapRecord]], simulator: EmbeddedSimulator
         view.clear()
         last: tuple[float, float] | None = None
         canvas = np.empty((MAP_PX, CAMERA_PX[0] + MAP_PX, 3), np.uint8)
-        for pose, speed, row in zip(record.poses, record.speeds, record.rows, strict=True):
+        objects = simulator.objects
+        for step, (pose, speed, row) in enumerate(zip(record.poses, record.speeds, record.rows, strict=True)):
+            if objects is not None:
+                objects.poses[0] = record.objects[step]
             simulator.reset(car, np.array([pose]))
             frame = simulator.frame_rgb(0)
             carried = row.status == EpisodeStatus.PAUSE.value
@@ -114,7 +117,8 @@ def _frames(shown: Sequence[tuple[int, LapRecord]], simulator: EmbeddedSimulator
             # Nearest neighbour: the viewer sees the pixels that the network gets.
             canvas[: CAMERA_PX[1], : CAMERA_PX[0]] = cv2.resize(frame, CAMERA_PX, interpolation=cv2.INTER_NEAREST)
             canvas[CAMERA_PX[1] :, : CAMERA_PX[0]] = panel.draw(number, record, row, speed, fast)
-            canvas[:, CAMERA_PX[0] :] = view.with_car(pose)
+            around = (objects.poses[0], objects.kinds) if objects is not None else ()
+            canvas[:, CAMERA_PX[0] :] = view.with_car(pose, *around)
             yield canvas
         for _ in range(hold):
             yield canvas

@@ -20,6 +20,7 @@ import numpy as np
 
 from deepracer_inference.errors import UserError
 from deepracer_inference.files import read_text, write_atomic
+from deepracer_training.rewards import terms
 from deepracer_training.rewards.params import Params
 
 LOG = logging.getLogger(__name__)
@@ -137,11 +138,12 @@ class RewardFunction:
             raise self._error(error, given) from error
 
     def check(self, reward: object, params: Params) -> float:
-        """Turn what the function returned for `params` into a number.
+        """Turn what the function returned for `params` into a number; a pair `(reward, terms)` is one, too.
 
         Raises:
             RewardError: It is none, or out of range.
         """
+        reward, _ = terms.split(reward)
         if reward is None:
             text = "reward_function returned nothing; each way through it must end with `return` and a number"
             raise self._refusal("no_number", text, params)

@@ -19,8 +19,8 @@ def example_names() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("[a-z]*.py"))
 
 
-def example_source(name: str) -> str:
-    """Return the Python source of an example.
+def example_path(name: str) -> Path:
+    """Return the file of an example.
 
     Raises:
         UserError: There is no such example.
@@ -28,7 +28,16 @@ def example_source(name: str) -> str:
     names = example_names()
     if name not in names:
         raise UserError(f"There is no reward function '{name}' to start from; {nearest(name, names)}")
-    return (_FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    return _FOLDER / f"{name}.py"
+
+
+def example_source(name: str) -> str:
+    """Return the Python source of an example.
+
+    Raises:
+        UserError: There is no such example.
+    """
+    return example_path(name).read_text(encoding="utf-8")
 
 
 def example_summary(name: str) -> str:

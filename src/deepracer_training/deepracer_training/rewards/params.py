@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepracer_training.rewards.object_params import ObjectParams
+
 if TYPE_CHECKING:
     from deepracer_inference.vehicle import Vehicle
+    from deepracer_sim.objects import Objects
     from deepracer_sim.race.referee import Verdict
     from deepracer_sim.simulator import CarStates
     from deepracer_sim.tracks.track import Track
@@ -61,7 +64,7 @@ class RewardInputs:
     - track_width is the width here, not a constant.
     - waypoints are closed: the last one repeats the first, and closest_waypoints may name it.
     - is_reversed says that the lap runs clockwise, not that the car faces backwards.
-    - Without objects their lists are empty, but closest_objects is [0, 0].
+    - Without objects their lists are empty, but closest_objects is [0, 0]; with some, see `ObjectParams`.
     """
 
     def __init__(self, track: Track, vehicle: Vehicle) -> None:
@@ -69,15 +72,24 @@ class RewardInputs:
 
         Args:
             track: The road, in driving direction.
-            vehicle: The car; AWS's keys for obstacles depend on its camera, and there are no obstacles yet.
+            vehicle: The car; AWS's keys for objects depend on its camera.
         """
         self._waypoints = [(x, y) for x, y in track.rows()[:, :2].tolist()]
         self._track_length = track.length
         self._clockwise = not track.is_ccw
         self._columns: list[list[Any]] = []
         self._sim_time = 0.0
+        self._object_params = ObjectParams(vehicle)
+        self._objects = False
 
-    def observe(self, verdict: Verdict, state: CarStates, steering_angle: Commands, speed: Commands) -> None:
+    def observe(
+        self,
+        verdict: Verdict,
+        state: CarStates,
+        steering_angle: Commands,
+        speed: Commands,
+        objects: Objects | None = None,
+    ) -> None:
         """Take one step of all cars.
 
         Args:
@@ -85,7 +97,11 @@ class RewardInputs:
             state: After the step.
             steering_angle: Commands of the step, rad, `(N,)`.
             speed: Commands of the step, m/s, `(N,)`.
+            objects: What stands or drives in the worlds of the cars after the step; None in a time trial.
         """
+        self._objects = objects is not None
+        if objects is not None:
+            self._object_params.observe(verdict, state, objects)
         self._sim_time = state.time_ns * 1e-9
         # Once for all cars: a Python number costs 20 ns out of `tolist`, but 100 ns out of an array one by one.
         columns: tuple[NDArray[Any], ...] = (
@@ -102,14 +118,30 @@ class RewardInputs:
             verdict.closest,
             verdict.left_of_center,
             verdict.is_offtrack,
+            verdict.is_crashed,
         )
         self._columns = [column.tolist() for column in columns]
 
     def params(self, car: int) -> Params:
         """Build the dictionary of one car; whoever gets it may change it."""
-        wheels, nose, heading, distance, s, progress, steps, speed, steering, width, closest, left, off = self._columns
+        (
+            wheels,
+            nose,
+            heading,
+            distance,
+            s,
+            progress,
+            steps,
+            speed,
+            steering,
+            width,
+            closest,
+            left,
+            off,
+            crashed,
+        ) = self._columns
         x, y = nose[car]
-        return {
+        params = {
             "all_wheels_on_track": wheels[car],
             "x": x,
             "y": y,
@@ -134,7 +166,10 @@ class RewardInputs:
             "objects_heading": [],
             "objects_distance_from_center": [],
             "objects_distance": [],
-            "is_crashed": False,
+            "is_crashed": crashed[car],
             "is_offtrack": off[car],
             "sim_time": self._sim_time,
         }
+        if self._objects:
+            params.update(self._object_params.params(car))
+        return params

@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deepracer_inference.vehicle import Vehicle
+from deepracer_sim.objects import build_objects
 from deepracer_sim.race.referee import Referee
 from deepracer_sim.race.rules import RaceRules
+from deepracer_sim.race_settings import RaceSettings
 from deepracer_sim.simulator import CarStates, FloatArray
 from deepracer_sim.tracks.track import Track
 from deepracer_training.rewards.params import Params, RewardInputs
@@ -50,26 +52,37 @@ class _Spot:
     """Of the lap, 0 to 1, before it got here."""
 
 
-def situations(track: Track, vehicle: Vehicle) -> list[Situation]:
-    """Generate about 150 situations on a track: first a stretch of driving, then single ones."""
-    return [*_driving(track, vehicle), *_standing(track, vehicle)]
+def situations(track: Track, vehicle: Vehicle, race: RaceSettings | None = None) -> list[Situation]:
+    """Generate about 150 situations on a track: first a stretch of driving, then single ones.
+
+    Args:
+        track: The road.
+        vehicle: The car.
+        race: What stands or drives on the road besides.
+    """
+    return [*_driving(track, vehicle, race), *_standing(track, vehicle, race)]
 
 
-def _driving(track: Track, vehicle: Vehicle) -> Iterator[Situation]:
+def _driving(track: Track, vehicle: Vehicle, race: RaceSettings | None) -> Iterator[Situation]:
     """A car weaving along the centre line from the start line on, for functions that remember the last step."""
     referee = Referee(track, vehicle, _RULES, 1, vehicle.control_period_ns)
     inputs = RewardInputs(track, vehicle)
     referee.start(np.array([0]), track.pose_at(0.0))
+    objects = build_objects(race, track, 1, vehicle.control_period_ns, seed=0)
+    if objects is not None:
+        objects.start(np.array([0]), np.zeros(1))
     for step in range(1, DRIVING_STEPS + 1):
         way = step * _DRIVING_SPEED * vehicle.control_period_s
         poses = track.pose_at(way, 0.2 * track.width * np.sin(2.0 * way))
         state = _states(poses, step * vehicle.control_period_ns)
         degrees, speed = (_DISCRETE + _CONTINUOUS)[step % 9]
-        inputs.observe(referee.judge(state), state, np.radians([degrees]), np.array([speed]))
+        if objects is not None:
+            objects.move(0, 1)
+        inputs.observe(referee.judge(state), state, np.radians([degrees]), np.array([speed]), objects)
         yield Situation(f"step {step} of a drive from the start line of {track.name}", inputs.params(0))
 
 
-def _standing(track: Track, vehicle: Vehicle) -> Iterator[Situation]:
+def _standing(track: Track, vehicle: Vehicle, race: RaceSettings | None) -> Iterator[Situation]:
     spots = [spot for spot in _spots(track, vehicle) for _ in range(2)]
     cars = np.arange(len(spots))
     referee = Referee(track, vehicle, _RULES, len(spots), vehicle.control_period_ns)
@@ -88,7 +101,10 @@ def _standing(track: Track, vehicle: Vehicle) -> Iterator[Situation]:
     commands = np.array(
         [(_CONTINUOUS if car % 2 else _DISCRETE)[(car // 2) % (4 if car % 2 else 5)] for car in cars.tolist()]
     )
-    inputs.observe(verdict, state, np.radians(commands[:, 0]), commands[:, 1])
+    objects = build_objects(race, track, len(spots), vehicle.control_period_ns, seed=0)
+    if objects is not None:
+        objects.start(cars, s)
+    inputs.observe(verdict, state, np.radians(commands[:, 0]), commands[:, 1], objects)
     for car, spot in enumerate(spots):
         params = inputs.params(car)
         params["sim_time"] = params["steps"] * vehicle.control_period_s

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from deepracer_inference.files import read_text
 from deepracer_inference.vehicle import Vehicle, load_vehicle
+from deepracer_sim.race_settings import RaceSettings
 from deepracer_sim.tracks.track import Track
 from deepracer_training.rewards.findings import Finding, ValidationReport
-from deepracer_training.rewards.situations import Situation, situations
+from deepracer_training.rewards.sandbox import CALL_LIMIT_S, LOAD_LIMIT_S, SLOW_CALL_S, Calls, call_all
+from deepracer_training.rewards.situations import situations
 from deepracer_training.rewards.source_check import check_source
 
 WARN_CALL_S = 1e-3
 """A slower function is what a training spends most of its time on."""
-SLOW_CALL_S = 1 / 15
-"""AWS's control period."""
-CALL_LIMIT_S = 5.0
-"""As at AWS."""
-LOAD_LIMIT_S = 30.0
 
 
 def validate(
     path: Path | str,
     tracks: Track | Sequence[Track],
     vehicle: Vehicle | None = None,
+    race: RaceSettings | None = None,
     *,
     call_limit_s: float = CALL_LIMIT_S,
     load_limit_s: float = LOAD_LIMIT_S,
@@ -42,6 +35,7 @@ def validate(
         path: Python file of the user.
         tracks: Where the situations take place.
         vehicle: The car; the DeepRacer if none is given.
+        race: What stands or drives on the road besides.
         call_limit_s: Longest time for one call, s.
         load_limit_s: Longest time for running the top level of the file, s.
 
@@ -54,8 +48,9 @@ def validate(
     path = Path(path)
     source = read_text(path)
     vehicle = vehicle if vehicle is not None else load_vehicle("deepracer")
-    tried = [situations(track, vehicle) for track in ([tracks] if isinstance(tracks, Track) else tracks)]
-    answers, ending = _run_worker(path, tried, call_limit_s, load_limit_s)
+    tried = [situations(track, vehicle, race) for track in ([tracks] if isinstance(tracks, Track) else tracks)]
+    groups = [Calls([situation.params for situation in group]) for group in tried]
+    answers, ending = call_all(path, groups, call_limit_s=call_limit_s, load_limit_s=load_limit_s)
     names = [situation.name for group in tried for situation in group]
 
     if any("load_error" in answer for answer in answers):
@@ -84,70 +79,6 @@ def validate(
         call_median_s=statistics.median(times) if times else None,
         call_max_s=max(times, default=None),
     )
-
-
-def _run_worker(
-    path: Path, tried: list[list[Situation]], call_limit_s: float, load_limit_s: float
-) -> tuple[list[dict[str, Any]], Finding | None]:
-    """Return the worker's answers and, if it did not come to its end, why."""
-    with tempfile.TemporaryDirectory(prefix="deepracer-validate-") as name:
-        folder = Path(name)
-        request = {
-            "path": str(path),
-            "call_limit_s": call_limit_s,
-            "load_limit_s": load_limit_s,
-            "slow_s": SLOW_CALL_S,
-            "tracks": [_packed(group) for group in tried if group],
-        }
-        (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
-        # Everything that this process can import, the other one can.
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
-        command = [sys.executable, "-m", "deepracer_training.rewards.worker", name]
-        with open(folder / "stderr.txt", "wb") as stderr:
-            try:
-                subprocess.run(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=stderr,
-                    env=environment,
-                    check=False,
-                    # The worker watches itself; this is for one that cannot.
-                    timeout=2 * load_limit_s + 10 * call_limit_s,
-                )
-            except subprocess.TimeoutExpired:
-                return _read_answers(folder), Finding("error", "hang", "it does not come to an end")
-        answers = _read_answers(folder)
-        if answers and ("end" in answers[-1] or "load_error" in answers[-1]):
-            return answers, None
-        limit = call_limit_s if answers else load_limit_s
-        return answers, _ending(folder, path, limit)
-
-
-def _packed(group: list[Situation]) -> dict[str, Any]:
-    """All situations of one track; its waypoints, which are most of the data, only once."""
-    params = [{key: value for key, value in one.params.items() if key != "waypoints"} for one in group]
-    return {"waypoints": group[0].params["waypoints"], "params": params}
-
-
-def _read_answers(folder: Path) -> list[dict[str, Any]]:
-    file = folder / "answers.jsonl"
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.is_file() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
-
-
-def _ending(folder: Path, path: Path, limit_s: float) -> Finding:
-    """Explain why the worker ended early."""
-    hang = folder / "hang.txt"
-    trace = hang.read_text(encoding="utf-8", errors="replace") if hang.is_file() else ""
-    if "Timeout" in trace:
-        # faulthandler lists the innermost frame first, and writes file names in ASCII.
-        own = f'File "{str(path).encode("ascii", "backslashreplace").decode()}", line '
-        lines = [line.partition(own)[2].partition(" ")[0] for line in trace.splitlines() if own in line]
-        number = int(lines[0]) if lines and lines[0].isdigit() else None
-        return Finding("error", "hang", f"it hangs: no answer after {limit_s:g} s", number)
-    last = (folder / "stderr.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return Finding("error", "crash", f"it ends the whole process{': ' + last[-1][:200] if last else ''}")
 
 
 def _failures(results: list[dict[str, Any]], names: list[str]) -> list[Finding]:

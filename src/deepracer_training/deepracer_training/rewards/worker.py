@@ -1,4 +1,4 @@
-"""The process in which `validate` runs somebody's reward function, so that a hang or a crash there stays there.
+"""The process in which `rewards.sandbox` runs somebody's reward function, so that a hang or a crash stays there.
 
 Called as `python -m deepracer_training.rewards.worker FOLDER`. The folder holds `request.json`; the answers go to
 `answers.jsonl`, one line each, and if a call does not come back, the place where it hangs goes to `hang.txt`.
@@ -10,10 +10,12 @@ import faulthandler
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from deepracer_inference.errors import UserError
+from deepracer_training.rewards import terms
 from deepracer_training.rewards.function import RewardError, RewardFunction
 
 SLOW_CALLS = 5
@@ -29,39 +31,44 @@ def main(folder: Path) -> None:
     ):
         faulthandler.dump_traceback_later(request["load_limit_s"], exit=True, file=hang)
         try:
-            function = RewardFunction.load(Path(request["path"]))
+            function = RewardFunction.load(Path(request["path"]), seed=request["seed"])
         except UserError as error:
             _answer(answers, {"load_error": _describe(error)})
             return
         slow = 0
-        for index, params in enumerate(_all_params(request["tracks"])):
-            # Unlike an alarm, this watchdog also ends a call that hangs in compiled code or catches every exception.
-            faulthandler.dump_traceback_later(request["call_limit_s"], exit=True, file=hang)
-            _answer(answers, {"index": index})
-            answer = _call(function, params)
-            _answer(answers, answer)
-            slow += answer["time_s"] > request["slow_s"]
-            if slow >= SLOW_CALLS:
-                break
+        with terms.captured() as texts:
+            for index, (car, params) in enumerate(_all_params(request["groups"])):
+                # Unlike an alarm, this watchdog also ends a call that hangs in compiled code or catches everything.
+                faulthandler.dump_traceback_later(request["call_limit_s"], exit=True, file=hang)
+                _answer(answers, {"index": index})
+                texts.clear()
+                answer = _call(function, params, car)
+                answer["terms"] = terms.in_text("\n".join(texts)) | answer.get("terms", {})
+                _answer(answers, answer)
+                slow += answer["time_s"] > request["slow_s"]
+                if slow >= SLOW_CALLS:
+                    break
         faulthandler.cancel_dump_traceback_later()
         _answer(answers, {"end": True})
 
 
-def _all_params(tracks: list[dict[str, Any]]) -> Any:
-    for track in tracks:
+def _all_params(groups: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    for group in groups:
         # JSON knows no tuples; AWS's waypoints are tuples.
-        waypoints = [tuple(waypoint) for waypoint in track["waypoints"]]
-        for params in track["params"]:
-            yield {**params, "waypoints": waypoints.copy()}
+        waypoints = [tuple(waypoint) for waypoint in group["waypoints"]]
+        for params in group["params"]:
+            yield group["car"], {**params, "waypoints": waypoints.copy()}
 
 
-def _call(function: RewardFunction, params: dict[str, Any]) -> dict[str, Any]:
+def _call(function: RewardFunction, params: dict[str, Any], car: int) -> dict[str, Any]:
     begin = time.perf_counter()
     try:
         given = params.copy()
-        reward = function.call(params, 0)
+        returned = function.call(params, car)
         time_s = time.perf_counter() - begin
-        return {"reward": function.check(reward, given), "type": type(reward).__name__, "time_s": time_s}
+        reward = function.check(returned, given)
+        kind, found = type(returned).__name__, terms.split(returned)[1]
+        return {"reward": reward, "type": kind, "terms": found, "time_s": time_s}
     except RewardError as error:
         return {"error": _describe(error), "time_s": time.perf_counter() - begin}
 

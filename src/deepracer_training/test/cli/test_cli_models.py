@@ -38,6 +38,31 @@ def test_create_takes_an_action_space_as_json_or_from_a_file(deepracer: Any, tmp
         assert ModelFolder.open(name).config.action_space.max_speed == 3.0
 
 
+def test_create_takes_sensors_and_the_training_algorithm(deepracer: Any) -> None:
+    words = ("--algorithm", "sac", "--sensor", "SECTOR_LIDAR", "--sensor", "STEREO_CAMERAS")
+    result = deepracer("create", "first", *words)
+    assert result.code == 0, result.err
+    config = ModelFolder.open("first").config
+    assert config.training_algorithm == "sac"
+    assert config.observation.sensors == ("STEREO_CAMERAS", "SECTOR_LIDAR")
+    assert "STEREO_CAMERAS, SECTOR_LIDAR" in result.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--algorithm", "sak"), "did you mean 'sac'?"),
+        (("--algorithm", "sac", "--action-space", "discrete"), "needs a continuous action space"),
+        (("--sensor", "LIDAR"), "a camera is missing"),
+        (("--sensor", "FRONT_FACING_CAMERA", "--sensor", "LIDER"), "sensors[1] is 'LIDER'"),
+    ],
+)
+def test_create_refuses_what_does_not_go_together(deepracer: Any, words: tuple[str, ...], message: str) -> None:
+    result = deepracer("create", "first", *words)
+    assert result.code == 2
+    assert message in result.err
+
+
 def test_create_remembers_the_place_of_a_track_file(deepracer: Any, tmp_path: Path) -> None:
     write_npy(load_track("oval"), tmp_path / "mine.npy")
     assert deepracer("create", "first", "--track", "mine.npy").code == 0

@@ -1,0 +1,1 @@
+"""Comparing models: what their laps say, how sure that is, and what differs between them."""

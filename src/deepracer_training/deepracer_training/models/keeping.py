@@ -1,0 +1,157 @@
+"""What happens to whole models: renaming, deleting, and archives to keep or to pass on."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from pathlib import Path
+
+from deepracer_inference.archive import SUFFIX, ArchiveLimits, extract_archive, write_archive
+from deepracer_inference.errors import DeepRacerError, UserError
+from deepracer_inference.files import TEMPORARY_PREFIX, read_text, write_atomic
+from deepracer_training.models.folder import ModelFolder, reserve
+from deepracer_training.models.lineage import orphan, rename_parent
+
+BACKUP_LIMITS = ArchiveLimits(files=20_000, file_bytes=2 << 30, total_bytes=8 << 30)
+"""Of an archive with a whole model: long trainings leave many traces, and evaluations leave videos."""
+CONTENTS = (
+    "model.yaml",
+    "reward_function.py",
+    "lineage.json",
+    "pretrained.safetensors",
+    "policy/*",
+    "training/**",
+    "evaluations/**",
+)
+"""What an archive of a model may hold."""
+_NOT_KEPT = (".lock",)
+_NAME_LINE = re.compile(r"^name:.*$", re.MULTILINE)
+
+
+def rename_model(folder: ModelFolder, name: str) -> ModelFolder:
+    """Give a model another name; its clones learn it.
+
+    Raises:
+        UserError: The name is not allowed, or taken.
+        DeepRacerError: The model is being trained, or the folder cannot be written.
+    """
+    with reserve(name) as path, folder.lock():
+        try:
+            os.rename(folder.path, path)
+        except OSError as error:
+            raise DeepRacerError(f"Cannot rename {folder.path} to {path}: {error.strerror}.") from error
+        renamed = ModelFolder(path)
+        _write_name(renamed)
+        rename_parent(folder.name, name)
+    return renamed
+
+
+def delete_model(folder: ModelFolder) -> list[str]:
+    """Remove a model with all of its training and evaluations; returns the names of its clones, which stay.
+
+    Raises:
+        DeepRacerError: The model is being trained, or the folder cannot be removed.
+    """
+    with folder.lock():
+        # Renamed first, so that a process that is killed leaves no half of a model that looks like one.
+        doomed = folder.path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+        try:
+            os.rename(folder.path, doomed)
+        except OSError as error:
+            raise DeepRacerError(f"Cannot remove {folder.path}: {error.strerror}.") from error
+    clones = orphan(folder.name)
+    shutil.rmtree(doomed, ignore_errors=True)
+    return clones
+
+
+def backup_model(folder: ModelFolder, target: Path) -> int:
+    """Write all of a model into one archive; equal models give equal archives.
+
+    Args:
+        folder: The model.
+        target: The archive, `*.tar.gz`; an older file is replaced.
+
+    Returns:
+        The number of files in it.
+
+    Raises:
+        UserError: The name does not end as an archive's, or something in the folder is no plain file.
+        DeepRacerError: The model is being trained, or the archive cannot be written.
+    """
+    if not target.name.endswith(SUFFIX):
+        raise UserError(f"{target} does not end in {SUFFIX}; models are kept as archives of that kind")
+    with folder.lock():
+        files = {}
+        for path in sorted(folder.path.rglob("*")):
+            relative = path.relative_to(folder.path)
+            kept = path.name not in _NOT_KEPT and not any(part.startswith(TEMPORARY_PREFIX) for part in relative.parts)
+            if kept and (path.is_symlink() or not path.is_dir()):
+                if path.is_symlink() or not path.is_file():
+                    raise UserError(f"{path} is a link or no plain file, which an archive cannot keep; remove it")
+                files[f"{folder.name}/{relative.as_posix()}"] = path
+        write_archive(target, files)
+    return len(files)
+
+
+def restore_model(archive: Path, name: str | None = None) -> ModelFolder:
+    """Bring a model back from the archive that `backup_model` wrote.
+
+    Args:
+        archive: The file.
+        name: Of the model; the one that it had when omitted.
+
+    Raises:
+        UserError: The archive is damaged, hostile or holds no model of ours, or the name is taken; nothing was written.
+        DeepRacerError: The models' folder cannot be written.
+    """
+    staging = _staging()
+    try:
+        allowed = [f"*/{content}" for content in CONTENTS]
+        extract_archive(archive, staging, allowed=allowed, limits=BACKUP_LIMITS)
+        unpacked = [path for path in staging.iterdir() if path.is_dir()]
+        if len(unpacked) != 1:
+            raise UserError(f"{archive} holds {len(unpacked)} models, but one is expected")
+        found = ModelFolder(unpacked[0])
+        for path in (found.config_path, found.reward):
+            if not path.is_file():
+                raise UserError(f"{archive} is not the backup of a model: {path.name} is missing")
+        _check(found, archive)
+        with reserve(name or found.name) as path:
+            os.rename(found.path, path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    restored = ModelFolder(path)
+    _write_name(restored)
+    return restored
+
+
+def _check(folder: ModelFolder, archive: Path) -> None:
+    """Refuse a model that could not be opened; its name in the message is the archive's."""
+    try:
+        assert folder.config
+    except UserError as error:
+        raise UserError(str(error).replace(str(folder.path), str(archive))) from error
+
+
+def _staging() -> Path:
+    from deepracer_inference.files import home
+
+    parent = home() / "models"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeepRacerError(f"Cannot create the folder {parent}: {error.strerror}.") from error
+    return parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+
+
+def _write_name(folder: ModelFolder) -> None:
+    # In the text, so that the user's comments and order of keys stay.
+    text = read_text(folder.config_path)
+    write_atomic(folder.config_path, _NAME_LINE.sub(f"name: {_quoted(folder.name)}", text, count=1))
+
+
+def _quoted(name: str) -> str:
+    """Return a name as YAML reads it as a text."""
+    return name if re.match(r"[A-Za-z_]", name) and name.lower() not in ("true", "false", "null") else f"'{name}'"

@@ -1,0 +1,56 @@
+"""Get along the track and past what stands or drives on it: progress, minus a toll on a line that leads into something.
+
+When to use: object avoidance and head-to-head. A crash ends the episode, but under a discount that looks a few seconds
+ahead this costs less than driving slowly would; so it has a price of its own. And the car learns of it late; so a step
+on the same line as the next object costs a toll, the higher the nearer it is. Which way to pass is left to the car.
+"""
+
+STEPS_PER_SECOND = 15.0
+SPEED_OF_REWARD_1 = 2.0
+LOOK_AHEAD = 1.8
+CLEARANCE = 0.45
+TOLL = 1.5
+CRASH = -2.0
+
+last = {"steps": float("inf"), "progress": 0.0}
+
+
+def reward_function(params):
+    """Return 1 for SPEED_OF_REWARD_1 along the centre line, 0 to 2, minus the toll; CRASH for the end of it."""
+    if params["steps"] <= last["steps"]:
+        # A new episode, whose progress does not begin where the last one ended.
+        last["progress"] = params["progress"]
+    way = (params["progress"] - last["progress"]) / 100.0 * params["track_length"]
+    last["steps"] = params["steps"]
+    last["progress"] = params["progress"]
+
+    if params["is_crashed"] or params["is_offtrack"]:
+        return CRASH
+    reward = min(max(way * STEPS_PER_SECOND / SPEED_OF_REWARD_1, 0.0), 2.0)
+    if not params["all_wheels_on_track"]:
+        reward *= 0.5
+    return float(reward - TOLL * threat(params))
+
+
+def threat(params):
+    """Return 0 with a free way ahead, up to 1 right behind the next object and on the same line."""
+    if not params["objects_location"]:
+        return 0.0
+    ahead = params["closest_objects"][1]
+    gap = (params["objects_distance"][ahead] - params["projection_distance"]) % params["track_length"]
+    beside = abs(side(params) - object_side(params, ahead))
+    if gap > LOOK_AHEAD or beside > CLEARANCE:
+        return 0.0
+    return (1.0 - gap / LOOK_AHEAD) * (1.0 - (beside / CLEARANCE) ** 2)
+
+
+def side(params):
+    """Return how far the car is left of the centre line, m."""
+    distance = params["distance_from_center"]
+    return distance if params["is_left_of_center"] else -distance
+
+
+def object_side(params, index):
+    """Return how far an object is left of the centre line, m."""
+    distance = params["objects_distance_from_center"][index]
+    return distance if params["objects_left_of_center"][index] else -distance

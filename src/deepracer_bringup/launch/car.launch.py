@@ -108,6 +108,7 @@ def generate_launch_description() -> LaunchDescription:
                             ParameterFile(PathJoinSubstitution([CONFIG, "inference.yaml"])),
                             {
                                 "model": ParameterValue(LaunchConfiguration("model"), value_type=str),
+                                "stamp": IfElseSubstitution(ROS2_CONTROL, "now", "image"),
                                 "autostart": True,
                             },
                         ],

@@ -248,6 +248,8 @@ def test_hardware_and_controllers_name_the_same_joints_and_topics() -> None:
     launch = (FOLDER / "launch" / "car.launch.py").read_text()
     for topic in ("joint_commands", "hardware_joint_states"):
         assert f">{topic}</param>" in urdf and f'"{topic}"' in launch
+    # The controller refuses a command whose stamp is not of the last `reference_timeout` of ROS time.
+    assert '"stamp": IfElseSubstitution(ROS2_CONTROL, "now", "image")' in launch
 
 
 def test_record_names_topics_that_the_car_has(stand_in: Callable[..., None], tmp_path: Path) -> None:

@@ -107,6 +107,7 @@ def generate_launch_description() -> LaunchDescription:
                             ParameterFile(PathJoinSubstitution([CONFIG, "inference.yaml"])),
                             {
                                 "model": ParameterValue(LaunchConfiguration("model"), value_type=str),
+                                "stamp": IfElseSubstitution(ROS2_CONTROL, "now", "image"),
                                 "autostart": True,
                             },
                         ],
@@ -171,13 +172,20 @@ def generate_launch_description() -> LaunchDescription:
             ),
             GroupAction(
                 [
-                    Node(package="joy", executable="joy_node", name="joy_node"),
+                    # Without one of these there is no stop button.
+                    Node(
+                        package="joy",
+                        executable="joy_node",
+                        name="joy_node",
+                        on_exit=Shutdown(reason="joy_node has ended"),
+                    ),
                     Node(
                         package="teleop_twist_joy",
                         executable="teleop_node",
                         name="teleop_twist_joy_node",
                         parameters=[ParameterFile(PathJoinSubstitution([CONFIG, "joystick.yaml"]))],
                         remappings=[("cmd_vel", "manual/cmd_vel")],
+                        on_exit=Shutdown(reason="teleop_node has ended"),
                     ),
                     Node(
                         package="twist_mux",
@@ -185,6 +193,7 @@ def generate_launch_description() -> LaunchDescription:
                         name="twist_mux",
                         parameters=[ParameterFile(PathJoinSubstitution([CONFIG, "twist_mux.yaml"]))],
                         remappings=[("cmd_vel_out", COMMANDS)],
+                        on_exit=Shutdown(reason="twist_mux has ended"),
                     ),
                 ],
                 condition=IfCondition(LaunchConfiguration("manual")),

@@ -339,6 +339,8 @@ def test_joystick_and_model_meet_in_the_multiplexer(stage: Stage, model: ModelFo
     run = Run("car", vehicle="simulated", track="oval", manual="true", model=policy, until="model /")
     assert "-r cmd_vel:=manual/cmd_vel" in stage.calls("teleop_node")[0]
     assert "-r cmd_vel_out:=cmd_vel" in stage.calls("twist_mux")[0]
+    stage.put_up("joy", "joy_node", stays=False)
+    assert "joy_node has ended" in Run("car", vehicle="simulated", track="oval", manual="true", model=policy).log
     assert run.commands["inference_node"].count("cmd_vel:=autonomous/cmd_vel") == 1
     assert "cmd_vel:=cmd_vel" not in run.commands["drive_node"]
     mux = yaml.safe_load((FOLDER / "config" / "twist_mux.yaml").read_text())["twist_mux"]["ros__parameters"]
@@ -370,6 +372,9 @@ def test_the_car_with_ros2_control_has_the_controllers_of_gazebo(stage: Stage) -
     assert topics["joint_commands_topic"] == "joint_commands"
     assert "joint_states:=hardware_joint_states" in run.commands["drive_node"]
     assert stage.calls("spawner")[0].startswith("joint_state_broadcaster ackermann_steering_controller")
+    # The controller refuses a command whose stamp is not of the last `reference_timeout` of ROS time.
+    launch = (FOLDER / "launch" / "car.launch.py").read_text()
+    assert '"stamp": IfElseSubstitution(ROS2_CONTROL, "now", "image")' in launch
 
 
 def test_record_names_topics_that_the_car_has(stage: Stage, tmp_path: Path) -> None:

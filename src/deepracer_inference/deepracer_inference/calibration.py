@@ -215,7 +215,7 @@ def load_calibration(vehicle: Vehicle, path: Path | None = None) -> Calibration:
     Raises:
         UserError: The file cannot be read, is wrong, or belongs to another vehicle.
     """
-    file = path or calibration_path()
+    file = path.expanduser() if path else calibration_path()
     if path is None and not file.exists():
         return Calibration.from_vehicle(vehicle)
     calibration = load_yaml(file, Calibration)

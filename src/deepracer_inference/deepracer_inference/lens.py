@@ -145,7 +145,7 @@ def load_lens(path: Path | None = None) -> Lens | None:
     Raises:
         UserError: The file cannot be read or is not a camera calibration.
     """
-    file = path or lens_path()
+    file = path.expanduser() if path else lens_path()
     if path is None and not file.exists():
         return None
     return load_yaml(file, Lens)

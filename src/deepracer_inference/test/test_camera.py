@@ -214,6 +214,17 @@ def test_a_camera_that_fails_is_opened_again(monkeypatch: pytest.MonkeyPatch) ->
     grabber.close()
 
 
+def test_a_bug_in_reading_comes_out_where_frames_are_waited_for() -> None:
+    class Broken(Script):
+        def read(self) -> Frame:
+            raise cv2.error("a bug")
+
+    grabber = Grabber(Broken, rate_hz=15.0)
+    with pytest.raises(cv2.error, match="a bug"):
+        grabber.wait(PATIENCE_S)
+    grabber.close()
+
+
 def test_frames_are_reduced_over_areas_and_never_distorted() -> None:
     prepare = Preparation(CAMERA, None, gray=True)
     stripes = np.zeros((480, 640, 3), np.uint8)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from deepracer_inference.calibrate.bench import BoardBench
 from deepracer_inference.drive.fake_board import CHIP, make_board, read_pulses
 from deepracer_inference.drive.guard import Guard
 from deepracer_inference.drive.pwm import PwmBoard, find_chip
@@ -83,6 +84,22 @@ def test_channels_are_exported_and_waited_for(sysfs: Path, chip: Path) -> None:
         for channel in (1, 0):
             until(partial(asked_for, channel))
             (chip / f"hidden{channel}").rename(chip / f"pwm{channel}")
+
+    thread = threading.Thread(target=kernel)
+    thread.start()
+    board = PwmBoard(PWM, NEUTRAL, sysfs)
+    thread.join()
+    assert read_pulses(sysfs, PWM) == NEUTRAL
+    board.close()
+
+
+def test_the_enable_pin_is_exported_and_waited_for(sysfs: Path) -> None:
+    gpio = sysfs / "class" / "gpio"
+    (gpio / "gpio514").rename(gpio / "hidden")
+
+    def kernel() -> None:
+        until(lambda: (gpio / "export").read_text().strip() == "514")
+        (gpio / "hidden").rename(gpio / "gpio514")
 
     thread = threading.Thread(target=kernel)
     thread.start()
@@ -175,6 +192,21 @@ def test_a_dead_guard_is_noticed(sysfs: Path) -> None:
         guard.beat()
     guard.close()
     board.close()
+
+
+def test_the_bench_runs_no_motor_without_a_guard(sysfs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guards: list[Guard] = []
+
+    def guarded(board: PwmBoard, timeout_s: float) -> Guard:
+        guards.append(Guard(board, timeout_s))
+        return guards[0]
+
+    monkeypatch.setattr("deepracer_inference.calibrate.bench.Guard", guarded)
+    with BoardBench(load_vehicle("deepracer"), NEUTRAL, sysfs) as bench:
+        os.kill(guards[0].pid, signal.SIGKILL)
+        os.waitpid(guards[0].pid, 0)
+        with pytest.raises(DeepRacerError, match=r"guard .* has died"):
+            bench.run(1_450_000, 1_600_000, 0.0)
 
 
 def test_neutral_after_kill_9_also_of_the_whole_process_group(sysfs: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.parameter_client import AsyncParameterClient  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
+from deepracer_inference.calibrate.bench import BoardBench  # noqa: E402
 from deepracer_inference.calibrate.points import MEASURED  # noqa: E402
 from deepracer_inference.calibration import calibration_path, load_calibration  # noqa: E402
 from deepracer_inference.drive.fake_board import make_board, read_pulses  # noqa: E402
@@ -106,6 +108,54 @@ def test_sliders_move_the_wheels_and_only_a_test_runs_the_motor(client: Callable
     # 80 % of the way from 1446 to 1311 us.
     assert (1_570_000, 1_338_000) in seen
     assert read_pulses(sysfs, VEHICLE.pwm) == (1_570_000, 1_446_000)
+
+
+def test_no_slider_but_a_test_runs_the_motor(client: Callable[..., Any], sysfs: Path) -> None:
+    assert client(neutral_us=1300).results[0].successful
+    assert read_pulses(sysfs, VEHICLE.pwm) == (1_450_000, 1_446_000), "outside of the dead band, which is a point yet"
+    assert client(forward_from_us=1420, reverse_from_us=1470).results[0].successful
+    assert client(neutral_us=1440).results[0].successful
+    assert read_pulses(sysfs, VEHICLE.pwm) == (1_450_000, 1_440_000)
+
+
+def test_a_board_that_is_unplugged_refuses_the_slider(
+    client: Callable[..., Any], sysfs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> int:
+        raise OSError(121, "Remote I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", gone)
+        result = client(hold="left").results[0]
+    assert not result.successful and "does not answer" in result.reason
+    assert client(hold="right").results[0].successful, "the node is still there"
+    assert read_pulses(sysfs, VEHICLE.pwm) == (1_200_000, 1_446_000)
+
+
+def test_the_end_of_the_node_ends_a_run(sysfs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Long(BoardBench):
+        def run(self, steering_ns: int, throttle_ns: int, seconds: float) -> None:
+            super().run(steering_ns, throttle_ns, 100.0 * PATIENCE_S)
+
+    monkeypatch.setattr("deepracer_inference.nodes.calibration.BoardBench", Long)
+    monkeypatch.setattr("deepracer_inference.calibrate.bench.LONGEST_RUN_S", 100.0 * PATIENCE_S)
+    node, stop = CalibrationNode("calibration_node"), threading.Event()
+    thread = threading.Thread(target=node.run, args=(stop,), daemon=True)
+    thread.start()
+    other = Node("client", cli_args=["--ros-args"], use_global_arguments=False)
+    test = other.create_client(Trigger, "calibration_node/test")
+    assert test.wait_for_service(PATIENCE_S)
+    deadline = time.monotonic() + PATIENCE_S
+    while read_pulses(sysfs, VEHICLE.pwm) == (1_450_000, 1_446_000):
+        assert time.monotonic() < deadline
+        test.call_async(Trigger.Request())
+        stop.wait(0.1)
+    stop.set()
+    thread.join(PATIENCE_S)
+    assert not thread.is_alive()
+    assert read_pulses(sysfs, VEHICLE.pwm) == (1_450_000, 1_446_000)
+    node.close()
+    other.destroy_node()
 
 
 def test_saving_wants_every_reading_and_undo_brings_the_one_before_back(client: Callable[..., Any]) -> None:

@@ -398,8 +398,15 @@ def test_the_selected_model_is_followed(tmp_path: Path, policy_folder: Path, mon
     store.select("first")
     log = node.mark()
     node.wait_for("model first@", log)
-    assert node.end() == 0
     assert node.log.count("still driving with") == 1
+    log = node.mark()
+    selection = tmp_path / "home" / "car" / "selection.yaml"
+    selection.write_text("current: [")
+    node.wait_for("still driving with first@", log)
+    selection.unlink()
+    store.select("second")
+    node.wait_for("model second@", log)
+    assert node.end() == 0
 
 
 def test_joint_commands_of_ros2_control_drive_the_car(rig: Rig, tmp_path: Path) -> None:
@@ -434,10 +441,14 @@ def test_joint_commands_of_ros2_control_drive_the_car(rig: Rig, tmp_path: Path) 
 
     rig.until(driven)
     rig.until(lambda: read_pulses(tmp_path / "sys", VEHICLE.pwm) == NOMINAL.neutral)
-    log = node.mark()
-    message.position = [math.nan] * 4
-    publisher.publish(message)
-    node.wait_for("command rejected: it is not finite", log)
+    whole = message.position
+    for wrong in (math.nan, math.inf):
+        log = node.mark()
+        message.position = [wrong] * 4
+        publisher.publish(message)
+        node.wait_for("command rejected: it is not finite", log)
+        message.position = whole
+        rig.until(driven)
     assert node.end() == 0
     rig.node.destroy_publisher(publisher)
 
@@ -581,6 +592,47 @@ def test_the_stop_button_stops(rig: Rig) -> None:
     rig.trigger("enable")
 
 
+def test_a_stop_outlives_a_new_configuration(rig: Rig) -> None:
+    assert rig.drive
+    rig.drive_by_images()
+    log = rig.drive.mark()
+    rig.joy.publish(Joy(buttons=[0, 0, 0, 1]))
+    rig.drive.wait_for("stopped: the stop button was pressed", log)
+    for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
+        assert rig.change("drive_node", transition)
+    chip = rig.sysfs / "class" / "pwm" / CHIP
+    chip.rename(chip.with_name("gone"))
+    log = rig.drive.mark()
+    assert not rig.change("drive_node", Transition.TRANSITION_CONFIGURE)
+    rig.drive.wait_for("There is no PWM chip", log)
+    chip.with_name("gone").rename(chip)
+    assert rig.change("drive_node", Transition.TRANSITION_CONFIGURE)
+    log = rig.drive.mark()
+    assert rig.change("drive_node", Transition.TRANSITION_ACTIVATE)
+    rig.drive.wait_for("stopped: not enabled yet", log)
+    assert rig.neutral
+    assert rig.trigger("enable").success
+    rig.until(lambda: not rig.neutral)
+
+
+def test_commands_for_ros2_control_carry_ros_time(
+    rig: Rig, policy_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert rig.inference
+    rig.inference.end()
+    monkeypatch.setenv("HOME", str(policy_folder.parent))
+    node = Process("inference_node", model=f"~/{policy_folder.name}", stamp="now", autostart="true")
+    commands: list[TwistStamped] = []
+    subscription = rig.node.create_subscription(TwistStamped, "cmd_vel", commands.append, COMMAND_QOS)
+    rig.image = image
+    rig.until(lambda: bool(commands))
+    header = commands[-1].header
+    assert 0.0 <= time.time() - header.stamp.sec - header.stamp.nanosec * 1e-9 < PATIENCE_S
+    assert header.frame_id != CAMERA_FRAME, "drive_node would look for its image"
+    assert node.end() == 0
+    rig.node.destroy_subscription(subscription)
+
+
 def test_the_governor_is_a_parameter_that_rqt_can_move(rig: Rig) -> None:
     rig.command = lambda: twist(0.0, 2.5)
     rig.until(lambda: rig.pulses == NOMINAL.pulses(0.0, 2.5))
@@ -697,6 +749,20 @@ def test_camera_node_publishes_a_folder_of_images(rig: Rig, tmp_path: Path) -> N
     assert camera.end() == 0
     for subscription in subscriptions:
         rig.node.destroy_subscription(subscription)
+
+
+def test_a_picture_of_other_proportions_is_told_once(rig: Rig, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "0.png"), np.tile(np.arange(160, dtype=np.uint8), (90, 1)))
+    camera = Process("camera_node", source=tmp_path, lens="none")
+    camera.wait_for("no image: The camera's image has 160 x 90 px")
+    assert camera.end() == 0
+    assert camera.log.count("no image") == 1 and "images again" not in camera.log
+
+
+def test_a_camera_that_is_silent_is_told(rig: Rig) -> None:
+    camera = Process("camera_node", source="topic:/nobody", lens="none")
+    camera.wait_for("no image: none has come for 2 s")
+    assert camera.end() == 0
 
 
 def test_blank_frames_are_not_published(rig: Rig, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from deepracer_inference.vehicle import Vehicle
 
 GUARD_TIMEOUT_S = 0.3
 _BEAT_S = 0.1
+_LOOK_S = 0.02
 LONGEST_RUN_S = 5.0
 
 
@@ -42,6 +43,8 @@ class BoardBench:
         """
         self._board = PwmBoard(vehicle.pwm, neutral, sysfs)
         self._rest_ns = neutral[1]
+        self.stop = threading.Event()
+        """Set when the program is to end: lets go of the throttle."""
         try:
             self._guard = Guard(self._board, GUARD_TIMEOUT_S)
         except BaseException:
@@ -61,13 +64,19 @@ class BoardBench:
         self._board.write(steering_ns, self._rest_ns)
 
     def run(self, steering_ns: int, throttle_ns: int, seconds: float) -> None:
-        """Give throttle for a time, then let go."""
+        """Give throttle for a time, then let go.
+
+        Raises:
+            DeepRacerError: The board does not answer, or nobody guards it.
+        """
+        self._guard.beat()
         seconds = min(seconds, LONGEST_RUN_S)
         begin = time.monotonic()
         try:
             self._board.write(steering_ns, throttle_ns)
-            while (left := begin + seconds - time.monotonic()) > 0.0:
-                time.sleep(left)
+            # In pieces, because a signal handler, which only sets an event, does not cut a sleep short.
+            while (left := begin + seconds - time.monotonic()) > 0.0 and not self.stop.is_set():
+                time.sleep(min(left, _LOOK_S))
         finally:
             self._board.write(steering_ns, self._rest_ns)
 

@@ -66,13 +66,19 @@ class Grabber:
         self._frame: Frame | None = None
         self._new = threading.Condition()
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="camera", daemon=True)
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._guarded, name="camera", daemon=True)
         self._thread.start()
 
     def wait(self, timeout_s: float) -> Frame | None:
-        """Return the newest frame once, or None if no new one comes in time."""
+        """Return the newest frame once, or None if no new one comes in time.
+
+        An exception of the thread that is no `DeepRacerError`, and so a bug, comes out here.
+        """
         with self._new:
-            self._new.wait_for(lambda: self._frame is not None, timeout_s)
+            self._new.wait_for(lambda: self._frame is not None or self._failure is not None, timeout_s)
+            if self._failure is not None:
+                raise self._failure
             frame, self._frame = self._frame, None
             return frame
 
@@ -80,6 +86,14 @@ class Grabber:
         """End. A driver that hangs is left behind."""
         self._closed.set()
         self._thread.join(timeout=1.0)
+
+    def _guarded(self) -> None:
+        try:
+            self._work()
+        except Exception as error:
+            with self._new:
+                self._failure = error
+                self._new.notify()
 
     def _work(self) -> None:
         check, due = FrameCheck(self._source.live), 0

@@ -136,14 +136,18 @@ def _export(chip: Path, channel: int) -> Path:
     folder = chip / f"pwm{channel}"
     if not folder.exists():
         _store(chip / "export", channel)
-    deadline = time.monotonic() + EXPORT_TIMEOUT_S
-    while not os.access(folder / "duty_cycle", os.W_OK):
-        if time.monotonic() > deadline:
-            if folder.exists():
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder / "duty_cycle"))
-            raise DeepRacerError(f"{chip} was asked for its channel {channel}, but {folder} has not appeared")
-        time.sleep(POLL_S)
+    _await_writable(folder / "duty_cycle")
     return folder
+
+
+def _await_writable(file: Path) -> None:
+    deadline = time.monotonic() + EXPORT_TIMEOUT_S
+    while not os.access(file, os.W_OK):
+        if time.monotonic() > deadline:
+            if file.parent.exists():
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
+            raise DeepRacerError(f"The kernel was asked to export {file.parent}, but it has not appeared")
+        time.sleep(POLL_S)
 
 
 def _set_period(folder: Path, period_ns: int, pulse_ns: int) -> None:
@@ -175,6 +179,8 @@ def _set_gpio(sysfs: Path, numbers: tuple[int, ...], value: int) -> None:
     pin = folder / f"gpio{number}"
     if not pin.exists():
         _store(folder / "export", number)
+    for name in ("direction", "value"):
+        _await_writable(pin / name)
     # One write sets direction and value, so that the pin is never an output of the wrong value.
     (pin / "direction").write_text("high" if value else "low")
     (pin / "value").write_text(str(value))

@@ -49,12 +49,14 @@ class CalibrationNode:
         self._bench = BoardBench(self._vehicle, calibration.neutral, Path(self._settings.sysfs))
         for service, answer in (("test", self._test), ("save", self._save), ("undo", self._undo)):
             self._node.create_service(Trigger, f"~/{service}", self._reply(answer))
-        self._hold()
+        self._rest_ns = calibration.neutral[1]
+        self._hold(self._settings)
         state = "measured" if calibration.is_measured else "not measured yet"
         self._node.get_logger().info(f"calibration of a {self._vehicle.title}, {state}; the wheels are held straight")
 
     def run(self, stop: threading.Event) -> None:
         """Serve until told to stop."""
+        self._bench.stop = stop
         executor = SingleThreadedExecutor(context=self._node.context)
         executor.add_node(self._node)
         while not stop.is_set():
@@ -71,13 +73,15 @@ class CalibrationNode:
         return set() if calibration.is_measured else set(MEASURED)
 
     def _change(self, settings: CalibrationSettings) -> None:
+        self._hold(settings)
         old, self._settings = self._settings, settings
         self._unmeasured -= {name for name in MEASURED if getattr(old, name) != getattr(settings, name)}
-        self._hold()
 
-    def _hold(self) -> None:
-        self._bench.rest_at(1000 * self._settings.neutral_us)
-        self._bench.steer(self._settings.steering_ns(self._settings.hold))
+    def _hold(self, settings: CalibrationSettings) -> None:
+        # A slider that is pulled out of the dead band must not run the motor, which here nothing would end.
+        low, high = sorted((settings.reverse_from_us, settings.forward_from_us))
+        self._bench.rest_at(1000 * settings.neutral_us if low <= settings.neutral_us <= high else self._rest_ns)
+        self._bench.steer(settings.steering_ns(settings.hold))
 
     def _test(self) -> str:
         points = self._settings

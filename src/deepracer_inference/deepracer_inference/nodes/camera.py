@@ -25,6 +25,8 @@ from deepracer_inference.stages import StageTimes
 from deepracer_inference.vehicle import load_vehicle
 
 WAIT_S = 0.1
+SILENCE_S = 2.0
+"""A camera that neither delivers nor fails: V4L2 gives one up after 10 s only."""
 TOPIC = "topic:"
 
 
@@ -70,6 +72,8 @@ class CameraPublisher:
         self._image_message.header.frame_id = self._info_message.header.frame_id = CAMERA_FRAME
         self._stages = StageTimes("exposure to read", "prepared", "published", "interval")
         self._published, self._last_ns = 0, 0
+        self._seen_s = time.monotonic()
+        self._unfit: str | None = None
         self._said: str | None = None
         self._source: TopicSource | None = None
         self._grabber = Grabber(self._open, vehicle.camera.rate_hz)
@@ -84,8 +88,9 @@ class CameraPublisher:
         self.node.get_logger().info(f"publishing {self._settings.source}")
         while not stop.is_set():
             if frame := self._grabber.wait(WAIT_S):
+                self._seen_s = time.monotonic()
                 self._publish(frame)
-            self._say(self._grabber.fault)
+            self._say(self._fault)
         services.join(timeout=1.0)
         executor.shutdown(timeout_sec=0.2)
 
@@ -110,8 +115,9 @@ class CameraPublisher:
         try:
             image = self._prepare(frame.image)
         except DeepRacerError as error:
-            self._say(str(error))
+            self._unfit = str(error)
             return
+        self._unfit = None
         stamp = to_time(frame.time_ns)
         self._image_message.header.stamp = self._info_message.header.stamp = stamp
         fill_image(self._image_message, image)
@@ -125,6 +131,11 @@ class CameraPublisher:
         if self._last_ns:
             self._stages.add("interval", (frame.time_ns - self._last_ns) * 1e-9)
         self._published, self._last_ns = self._published + 1, frame.time_ns
+
+    @property
+    def _fault(self) -> str | None:
+        silent = time.monotonic() - self._seen_s > SILENCE_S
+        return self._grabber.fault or self._unfit or (f"none has come for {SILENCE_S:g} s" if silent else None)
 
     def _say(self, fault: str | None) -> None:
         if fault != self._said:
@@ -143,7 +154,7 @@ class CameraPublisher:
             "unfit": str(grabber.unfit),
             **self._stages.values(),
         }
-        fault = grabber.fault or self._said
+        fault = self._fault
         return Health(fault or "publishing", bool(fault), values)
 
 

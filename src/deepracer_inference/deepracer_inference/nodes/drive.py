@@ -93,6 +93,9 @@ class DriveNode(ManagedNode):
         self._over.set()
         self._thread.join()
         self._inbox.close()
+        if self._driver:
+            # Whatever stopped the car, it stays stopped when the node is configured again.
+            self._enabled = not self._driver.core.stopped
         self._driver = None
 
     def _drive(self, driver: Driver) -> None:

@@ -16,7 +16,7 @@ from deepracer_inference.fit import check_fit
 from deepracer_inference.model_store import ModelStore
 from deepracer_inference.nodes.diagnostics import Diagnostics, Health
 from deepracer_inference.nodes.encoding import command_to_twist
-from deepracer_inference.nodes.frames import CAMERA_FRAME, COMMAND_QOS, IMAGE_QOS
+from deepracer_inference.nodes.frames import BASE_FRAME, CAMERA_FRAME, COMMAND_QOS, IMAGE_QOS
 from deepracer_inference.nodes.lifecycle import ManagedNode
 from deepracer_inference.nodes.messages import from_time, image_to_frame
 from deepracer_inference.nodes.parameters import declare
@@ -52,7 +52,7 @@ class InferenceNode(ManagedNode):
         self._over = threading.Event()
         self._publisher = self.create_publisher(TwistStamped, "cmd_vel", COMMAND_QOS)
         self._message = TwistStamped()
-        self._message.header.frame_id = CAMERA_FRAME
+        self._message.header.frame_id = CAMERA_FRAME if self._settings.stamp == "image" else BASE_FRAME
         self.create_timer(WATCH_S, self._watch)
         Diagnostics(self, self._vehicle.name, self._health)
 
@@ -82,7 +82,7 @@ class InferenceNode(ManagedNode):
         calibration = load_calibration(self._vehicle, Path(settings.calibration) if settings.calibration else None)
         if "/" in settings.model:
             name, trained_with = settings.model, None
-            policy = load_policy(Path(name))
+            policy = load_policy(Path(name).expanduser())
         else:
             name = settings.model or self._store.current or ""
             policy, trained_with = self._store.policy(name or None), self._store.trained_with(name or None)
@@ -110,7 +110,8 @@ class InferenceNode(ManagedNode):
             return
         twist, wheelbase = self._message.twist, self._vehicle.geometry.wheelbase
         twist.linear.x, twist.angular.z = command_to_twist(command.steering_angle, command.speed, wheelbase)
-        self._message.header.stamp = image.header.stamp
+        to_image = self._settings.stamp == "image"
+        self._message.header.stamp = image.header.stamp if to_image else self.get_clock().now().to_msg()
         self._publisher.publish(self._message)
         self._stages.add("image to command", time.monotonic() - arrived)
         self._driven += 1
@@ -135,15 +136,19 @@ class InferenceNode(ManagedNode):
         """Follow the selection of the model store."""
         if self._driver is None or self._settings.model:
             return
-        selected = self._store.current
-        if selected in (None, self._model, self._refused):
-            return
+        selected = None
         try:
+            selected = self._store.current
+            if selected in (None, self._model, self._refused):
+                return
             self._driver, self._model = self._load(self._settings)
             self.get_logger().info(f"model {self._model}")
         except DeepRacerError as error:
-            self._refused = selected
-            self.get_logger().error(f"still driving with {self._model}: {' '.join(str(error).split())}")
+            # Of a selection that cannot be read, only the reason is known.
+            refused = selected or str(error)
+            if refused != self._refused:
+                self.get_logger().error(f"still driving with {self._model}: {' '.join(str(error).split())}")
+            self._refused = refused
 
     def _health(self) -> Health:
         if self._driver is None:

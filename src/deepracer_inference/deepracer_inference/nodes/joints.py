@@ -62,7 +62,9 @@ def joint_command(message: JointState, vehicle: Vehicle) -> tuple[float, float]:
     positions = dict(zip(message.name, message.position, strict=False))
     velocities = dict(zip(message.name, message.velocity, strict=False))
     left, right = (positions.get(name, math.nan) for name in HINGES)
-    if left and right:
+    if not (math.isfinite(left) and math.isfinite(right)):
+        angle = math.nan  # The tangent of infinity is an exception.
+    elif left and right:
         cotangent = 0.5 * (1.0 / math.tan(left) + 1.0 / math.tan(right))
         angle = math.atan(1.0 / cotangent) if cotangent else math.nan
     else:

@@ -59,6 +59,7 @@ class ManagedNode(LifecycleNode):
                 for transition in (self.trigger_configure, self.trigger_activate):
                     if transition() != TransitionCallbackReturn.SUCCESS:
                         raise self._error or DeepRacerError(f"{self.get_name()} could not be started")
+                self.autostart = False  # What fails from now on ends nothing, so the log has to tell.
             while not stop.is_set():
                 executor.spin_once(timeout_sec=SPIN_S)
                 if self._failure:
@@ -106,7 +107,7 @@ class ManagedNode(LifecycleNode):
             work()
         except DeepRacerError as error:
             self._error = error
-            if not self.autostart or self._configured:
+            if not self.autostart:
                 self.get_logger().error(" ".join(str(error).split()))
             return TransitionCallbackReturn.FAILURE
         except Exception as error:

@@ -23,7 +23,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from deepracer_inference.config import StrictModel, parse
-from deepracer_inference.errors import UserError
+from deepracer_inference.errors import DeepRacerError
 
 S = TypeVar("S", bound=StrictModel)
 
@@ -45,7 +45,7 @@ def declare(
         node: From `make_node`.
         schema: The parameters; every field has a default, and a description.
         changeable: Names that may be set while the node runs; the others are read-only.
-        on_change: Called with all values after a change; a `UserError` that it raises rejects the change.
+        on_change: Called with all values after a change; a `DeepRacerError` that it raises rejects the change.
 
     Raises:
         UserError: A value is wrong or a name unknown.
@@ -74,7 +74,7 @@ def declare(
             new = _checked(schema, {**_values(current), **ours}, source)
             if on_change:
                 on_change(new)
-        except UserError as error:
+        except DeepRacerError as error:
             return SetParametersResult(successful=False, reason=str(error))
         current = new
         return SetParametersResult(successful=True)

@@ -51,6 +51,11 @@ class InferenceSettings(StrictModel):
     image_timeout: float = Field(
         default=0.1, ge=0.02, le=1.0, description="Images older than this when they arrive are not driven by, s."
     )
+    stamp: Literal["image", "now"] = Field(
+        default="image",
+        description="Stamp of the commands: the image's, which drive_node looks at, or the ROS time of sending, which "
+        "the controllers of ros2_control look at.",
+    )
 
 
 class DriveSettings(StrictModel):

@@ -25,7 +25,8 @@ Int8Flag = Annotated[
     bool, typer.Option("--int8", help="Compute with 8-bit numbers; tells by how much the actions change.")
 ]
 
-_HOST = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9_.:-]*")
+# Without colons: scp would take what follows for the path. An address that needs them has a name in ~/.ssh/config.
+_HOST = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def export(
@@ -156,7 +157,15 @@ def _check_host(host: str) -> None:
 
 
 def _program(text: str) -> str:
-    return shlex.join(shlex.split(text))
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise UserError(f"--program {text!r} is no command: {error}") from error
+    if not words:
+        raise UserError("--program is empty; leave it out, or give the path of deepracer-car on the car")
+    # The home folder is the car's, so its shell has to see the tilde without quotes.
+    home, rest = ("~/", words[0][2:]) if words[0].startswith("~/") else ("", words[0])
+    return home + shlex.join([rest, *words[1:]])
 
 
 def _call(command: list[str], host: str) -> None:

@@ -145,6 +145,7 @@ def test_a_car_that_refuses_keeps_its_model(
         ("pi@nowhere", 1, "pi@nowhere cannot be reached by scp"),
         ("-oProxyCommand=touch evil", 2, "is not a car's address"),
         ("pi@car; touch evil", 2, "is not a car's address"),
+        ("pi@fe80::1", 2, "is not a car's address"),
     ],
 )
 def test_a_wrong_address_is_refused(
@@ -160,6 +161,22 @@ def test_a_wrong_address_is_refused(
     assert (result.code, message in result.err) == (code, True), result.err
     assert deepracer("rollback", "--", host).code == code
     assert not (tmp_path / "evil").exists()
+
+
+def test_the_program_may_stand_in_the_cars_home(
+    deepracer: Any,
+    trained: ModelFolder,
+    car: Callable[[], ModelStore],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # Of both machines here.
+    result = deepracer("deploy", "small", "pi@car", "--program", "~/programs/deepracer-car")
+    assert result.code == 0, result.err
+    assert car().models()
+    for wrong in ("", "deepracer-car '"):
+        result = deepracer("rollback", "pi@car", "--program", wrong)
+        assert (result.code, "--program" in result.err) == (2, True), result.err
 
 
 def test_a_car_without_the_program_is_told_how_to_get_it(

@@ -110,7 +110,8 @@ def lidar_input(sensor: str, ranges: npt.NDArray[np.floating], config: LidarConf
     form = BINARY_SECTORS if sensor == "SECTOR_LIDAR" else config
     nearest = np.minimum(ranges.reshape(len(ranges), form.num_sectors, -1).min(axis=2), form.clipping_dist)
     bins = np.floor(nearest / (form.clipping_dist / form.num_values_per_sector))
-    # The last bin would be the one beyond the clipping distance: nothing is there, and AWS leaves it out.
+    # At the clipping distance nothing is there, and AWS leaves it out. Not told from the bin: 0.2 / (0.2 / 11) < 11.
+    bins = np.where(nearest < form.clipping_dist, np.minimum(bins, form.num_values_per_sector - 1), -1)
     one_hot = bins[:, :, np.newaxis] == np.arange(form.num_values_per_sector)
     return one_hot.reshape(len(ranges), -1).astype(np.float32)
 

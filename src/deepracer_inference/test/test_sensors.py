@@ -80,6 +80,15 @@ def test_discretised_sectors_mark_the_bin_of_the_nearest_thing() -> None:
     assert seen.reshape(4, 2).tolist() == [[1, 0], [0, 1], [0, 0], [0, 0]]
 
 
+@pytest.mark.parametrize("clipping_dist", [0.15, 0.2, 0.7, 2.0, 3.3])
+def test_an_empty_road_is_empty_in_every_division(clipping_dist: float) -> None:
+    for values in range(1, 65):  # 0.2 / (0.2 / 11) is a little less than 11
+        config = LidarConfig(num_values_per_sector=values, clipping_dist=clipping_dist)
+        assert not lidar_input("DISCRETIZED_SECTOR_LIDAR", scan(), config).any(), values
+        near = lidar_input("DISCRETIZED_SECTOR_LIDAR", scan(r0=np.nextafter(clipping_dist, 0.0)), config)
+        assert np.flatnonzero(near[0]).tolist() == [values - 1], values
+
+
 def test_rays_must_be_divided_evenly_into_sectors() -> None:
     with pytest.raises(UserError, match="7 is not one of 1, 2, 4, 8, 16, 32, 64"):
         spec("FRONT_FACING_CAMERA", "DISCRETIZED_SECTOR_LIDAR", num_sectors=7)

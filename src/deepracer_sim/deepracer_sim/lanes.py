@@ -88,14 +88,20 @@ def random_places(track: Track, count: int, min_gap: float, random: np.random.Ge
 
 
 def clear_start(start: float, places: FloatArray, length: float) -> float:
-    """Move a start (m) back along the lap until no object is right ahead of it or right behind."""
+    """Move a start (m) back along the lap until no object is right ahead of it or right behind.
+
+    Where they stand too densely for that, it goes to the widest gap.
+    """
     for _ in range(2 * len(places)):
         ahead = (places - start + 0.5 * length) % length - 0.5 * length
         near = (ahead > -START_BEHIND) & (ahead < START_AHEAD)
         if not near.any():
-            break
+            return start % length
         start += float(ahead[near].min()) - START_AHEAD - 1e-6
-    return start % length
+    behind = np.sort(places % length)
+    gaps = np.diff(behind, append=behind[0] + length)
+    widest = int(gaps.argmax())
+    return float(behind[widest] + gaps[widest] * START_BEHIND / (START_BEHIND + START_AHEAD)) % length
 
 
 def check_room(track: Track, count: int, min_gap: float, key: str) -> None:

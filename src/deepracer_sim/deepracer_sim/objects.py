@@ -41,8 +41,8 @@ BOX = ObjectKind("box", 0.4, 0.3, 0.25, 0.5, 0.4, 0.1, ((0.0, 0.4, 0.3, 0.0, 0.2
 """AWS's box obstacle: mesh 0.4 x 0.3 x 0.25 m, footprint with a buffer of 0.1 m, cardboard."""
 
 
-def car_kind(name: str, color: tuple[float, float, float]) -> ObjectKind:
-    """Return a DeepRacer with a shell of a colour (RGB 0..255); the footprint is AWS's `BOT_CAR_DIMENSION`."""
+def car_kind(name: str, shell: tuple[float, float, float], cabin: tuple[float, float, float]) -> ObjectKind:
+    """Return a DeepRacer in two colours (RGB 0..255); the footprint is AWS's `BOT_CAR_DIMENSION`."""
     length, width = 0.32352, 0.1961
     return ObjectKind(
         name,
@@ -53,16 +53,17 @@ def car_kind(name: str, color: tuple[float, float, float]) -> ObjectKind:
         width,
         0.0,
         (
-            (0.0, 0.27, width, 0.0, 0.055, 26.0, 26.0, 28.0),
-            (0.0, length, 0.17, 0.055, 0.1, *color),
-            (-0.01, 0.17, 0.12, 0.1, 0.15, 60.0, 66.0, 74.0),
+            (0.0, 0.27, width, 0.0, 0.045, 26.0, 26.0, 28.0),
+            (0.0, length, 0.18, 0.045, 0.11, *shell),
+            (-0.01, 0.17, 0.12, 0.11, 0.15, *cabin),
         ),
     )
 
 
-BOT_CAR = car_kind("bot car", (214.0, 60.0, 48.0))
+# Dark shells: in grey, red and blue are like asphalt and yellow is like the ground beside it; black is like neither.
+BOT_CAR = car_kind("bot car", (40.0, 40.0, 44.0), (255.0, 153.0, 0.0))
 """AWS's bot car."""
-RIVAL = car_kind("car", (52.0, 120.0, 214.0))
+RIVAL = car_kind("car", (24.0, 36.0, 70.0), (120.0, 190.0, 255.0))
 """Another model's car."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from deepracer_sim.camera.object_kernels import BOTTOM_LIGHT, SIDE_LIGHT, SIDE_S
 from deepracer_sim.camera.renderer import Camera
 from deepracer_sim.camera.solids import Solids, solids
 from deepracer_sim.camera.world import World
+from deepracer_sim.object_kernels import overlap
 from deepracer_sim.objects import BOT_CAR, BOX, ObjectKind
 from deepracer_sim.simulator import FloatArray, FrameArray
 from deepracer_sim.tracks import Track
@@ -48,10 +50,13 @@ def world(stadium_track: Track) -> World:
 def placed(scene: str) -> tuple[list[ObjectKind], FloatArray]:
     """Bring the poses of a scene from the car's frame into the world's."""
     kinds, poses = SCENES[scene]
+    return kinds, world_poses(poses)
+
+
+def world_poses(poses: list[tuple[float, float, float]]) -> FloatArray:
+    """Bring poses from the car's frame into the world's."""
     cos, sin = math.cos(CAR[2]), math.sin(CAR[2])
-    return kinds, np.array(
-        [(CAR[0] + cos * x - sin * y, CAR[1] + sin * x + cos * y, CAR[2] + yaw) for x, y, yaw in poses]
-    )
+    return np.array([(CAR[0] + cos * x - sin * y, CAR[1] + sin * x + cos * y, CAR[2] + yaw) for x, y, yaw in poses])
 
 
 def draw(camera: Camera, background: FrameArray, looks: Solids, poses: FloatArray) -> FrameArray:
@@ -114,6 +119,34 @@ def test_pixels_show_what_their_rays_hit(scene: str, vehicle: Vehicle) -> None:
             assert abs(float(image[row, column]) - expected) <= 1.0, (row, column)
             compared += 1
     assert compared > 700
+
+
+def test_in_a_crowd_the_nearest_thing_is_seen(vehicle: Vehicle) -> None:
+    # Things that do not hide each other must not upset the order of those that do.
+    mount = vehicle.camera
+    camera = Camera(mount, mount.width_px, mount.height_px)
+    random = np.random.default_rng(0)
+    compared = 0
+    for scene in range(12):
+        poses: list[tuple[float, float, float]] = []
+        while len(poses) < 6:
+            pose = (random.uniform(0.6, 2.0), random.uniform(-0.5, 0.5), random.uniform(-math.pi, math.pi))
+            if not any(overlap(*pose, 0.4, 0.3, *other, 0.4, 0.3) for other in poses):
+                poses.append(pose)
+        # Sides are bright by 0.49 to 0.83, tops by 1: levels that tell the boxes apart.
+        levels = [3.0, 7.0, 16.0, 36.0, 80.0, 180.0]
+        looks = solids([replace(BOX, parts=((*BOX.parts[0][:5], level, level, level),)) for level in levels])
+        there = world_poses(poses)
+        image = draw(camera, np.full((mount.height_px, mount.width_px), 255, np.uint8), looks, there)
+        for row in range(20, 100, 12):
+            for column in range(3, mount.width_px, 20):
+                u, v = column - 0.5 * mount.width_px, row - 0.5 * mount.height_px
+                inside = [(a, b) for a in (0.01, 0.99) for b in (0.01, 0.99)]
+                hits = [cast(vehicle, looks, there, u + a, v + b) for a, b in inside]
+                if hits[0] is not None and len(set(hits)) == 1:
+                    assert abs(float(image[row, column]) - hits[0]) <= 1.0, (scene, row, column)
+                    compared += 1
+    assert compared > 200
 
 
 def test_an_edge_shows_by_the_area_it_covers(vehicle: Vehicle) -> None:

@@ -147,6 +147,10 @@ def test_cars_start_clear_of_listed_boxes(circle_track: Track) -> None:
     starts = boxes.start(np.arange(4), np.array([box, box - 0.9, box + 0.3, box - 1.2]))
     np.testing.assert_allclose(starts, [box - 1.0, box - 1.0, box - 1.0, box - 1.2], atol=1e-5)
     assert clear_start(0.2, np.array([0.0, 9.0]), 10.0) == pytest.approx(8.0, abs=1e-5)
+    # No gap of 6 boxes on 8 m has room for 0.6 m behind and 1 m ahead; the widest one, of 1.4 m, has for 0.525 m.
+    dense = np.array([0.0, 1.3, 2.6, 4.0, 5.3, 6.65])
+    for start in (0.0, 2.0, 3.3, 7.9):
+        assert clear_start(start, dense, 8.0) == pytest.approx(2.6 + 0.375 * 1.4)
 
 
 def test_a_track_that_is_too_short_is_refused(circle_track: Track) -> None:

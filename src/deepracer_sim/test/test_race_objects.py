@@ -159,6 +159,18 @@ def test_of_two_cars_the_one_behind_is_at_fault(stadium_track: Track, vehicle: V
         assert verdict.is_crashed[0] == (expected == "crashed")
 
 
+def test_two_cars_that_touch_are_never_both_at_fault(stadium_track: Track, vehicle: Vehicle) -> None:
+    # Side by side on the straight, base_link on the rear axle: only the one whose nose is 1 cm behind is at fault.
+    rear = vehicle.geometry.model_copy(update={"origin_to_rear_axle": 0.0, "nose_offset": 0.22})
+    car = vehicle.model_copy(update={"geometry": rear})
+    middle = rear.origin_to_middle
+    for lead, expected in ((0.01, "crashed"), (-0.01, "in_progress")):
+        x, y, _ = stadium_track.pose_at(0.5 + lead + middle, 0.1)[0]
+        objects = Placed(stadium_track, [(x, y, 0.0)], moving=True)
+        referee = referee_for(stadium_track, car, RaceRules.training(), 0.4)
+        assert status(referee.judge(states(stadium_track.pose_at(0.5, -0.05)), objects)) == expected
+
+
 def test_a_car_put_back_is_a_ghost_until_nothing_touches_it(stadium_track: Track, vehicle: Vehicle) -> None:
     ahead, behind = ((*stadium_track.pose_at(s)[0, :2].tolist(), 0.0) for s in (2.0, 1.0))
     objects = Placed(stadium_track, [ahead], moving=True)

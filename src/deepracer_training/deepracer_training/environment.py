@@ -170,8 +170,10 @@ class RacingEnv(VectorEnv[ArrayObservation, NDArray[Any], NDArray[Any]]):
             self._random.bit_generator.state = state["random"]
             self._next_start = int(state["next"])
             if self.simulator.objects is not None:
-                # Absent when the training to resume was a time trial.
-                self.simulator.objects.episodes[:] = state.get("episodes", 0)
+                # Absent when the training to resume was a time trial. With another number of cars none may repeat
+                # what one of them has met already.
+                episodes, now = np.asarray(state.get("episodes", 0), np.int64), self.simulator.objects.episodes
+                now[:] = episodes if episodes.shape == now.shape else episodes.max()
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"the random state in the checkpoint is damaged ({error}); start anew") from error
 

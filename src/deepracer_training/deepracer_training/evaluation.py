@@ -28,7 +28,7 @@ from deepracer_sim.tracks.track import Track
 from deepracer_training.laps import LapDriver, LapRecord, LapStep, lap_limit_s
 from deepracer_training.metrics import EvaluationMetric, write_evaluation_metrics
 from deepracer_training.models.config import ModelConfig
-from deepracer_training.models.folder import ModelFolder
+from deepracer_training.models.folder import ModelFolder, make_directory
 from deepracer_training.object_trace import write_object_trace
 from deepracer_training.results import (
     METRICS,
@@ -123,7 +123,7 @@ def evaluate(
     penalty_s = RaceRules.evaluation().collision_penalty_s if race is None else race.collision_penalty_s
     records, reward_error = _drive(policy, simulator, folder, laps, seed, penalty_s, listen)
 
-    _make_directory(folder.evaluations)
+    make_directory(folder.evaluations)
     created = datetime.now(timezone.utc)
     name = f"{created:%Y%m%d-%H%M%S}-{next_number(folder.evaluations)}"
     target = folder.evaluations / name
@@ -257,13 +257,6 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:  # run from a source tree that is not installed
             versions[package] = "not installed"
     return versions
-
-
-def _make_directory(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DeepRacerError(f"Cannot create the folder {path}: {error.strerror}") from error
 
 
 def next_number(evaluations: Path) -> int:

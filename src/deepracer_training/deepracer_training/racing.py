@@ -82,6 +82,12 @@ class Racer:
         """Of complete laps, s."""
         return [lap.lap_time_s for lap in self.laps if lap.lap_time_s is not None]
 
+    @property
+    def done(self) -> float:
+        """Laps driven so far, with the part of the present one."""
+        rows = self.laps[-1].rows
+        return len(self.laps) - 1 + (0.01 * rows[-1].progress if rows else 0.0)
+
     def count(self, name: str) -> int:
         """Sum a counter of violations over all laps."""
         return sum(getattr(lap, name) for lap in self.laps)
@@ -175,6 +181,7 @@ class _Heat:
     def run(self, on_step: Callable[[float], None]) -> None:
         """Drive until nobody races any more."""
         simulator, referee, racers = self.simulator, self.referee, self.racers
+        share = 0.0
         while any(racer.racing for racer in racers):
             steering_angle, speed = np.zeros(len(racers)), np.zeros(len(racers))
             actions: list[int | None] = [None] * len(racers)
@@ -194,14 +201,10 @@ class _Heat:
             replaced = np.flatnonzero(verdict.replaced & [racer.racing for racer in racers])
             simulator.reset(replaced, verdict.replace_pose[replaced])
             self._next_laps(verdict, state)
-            # A lap that has just begun has no row yet.
-            progress = [racer.laps[-1].rows[-1].progress if racer.laps[-1].rows else 0.0 for racer in racers]
-            done = [
-                len(racer.lap_times) + 0.01 * share
-                for racer, share in zip(racers, progress, strict=True)
-                if racer.racing
-            ]
-            on_step(min([*done, float(self.laps)]) / self.laps)
+            racing = [racer for racer in racers if racer.racing]
+            # The last car's; who is put back loses progress.
+            share = max(share, min((racer.done for racer in racing), default=float(self.laps)) / self.laps)
+            on_step(share)
 
     def _record(
         self,

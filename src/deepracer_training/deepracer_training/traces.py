@@ -261,20 +261,23 @@ def parse_trace(text: str, source: str) -> Trace:
             f"{', ...' if len(missing) > 4 else ''}; expected is a header that begins with {','.join(COLUMNS[:4])}"
         )
     rows, lines = [], []
-    for row in reader:
-        if not row:
-            continue
-        if len(row) != len(header):
-            raise UserError(f"{source}, line {reader.line_num}: {len(row)} values, but the header has {len(header)}")
-        rows.append(row)
-        lines.append(reader.line_num)
+    try:
+        for row in filter(None, reader):
+            if len(row) != len(header):
+                raise UserError(
+                    f"{source}, line {reader.line_num}: {len(row)} values, but the header has {len(header)}"
+                )
+            rows.append(row)
+            lines.append(reader.line_num)
+    except csv.Error as error:
+        raise UserError(f"{source}, line {reader.line_num}: {error}") from error
     values: dict[str, NDArray[Any]] = {}
     for field, name in zip(fields(Trace), COLUMNS, strict=True):
         if name not in header:
             values[field.name] = np.full(len(rows), math.nan if name == "wall_clock" else 0.0)
             continue
         index = header.index(name)
-        convert, kind = _KINDS.get(name, (float, "a number"))
+        convert, kind = _KINDS.get(name, (_finite, "a finite number"))
         column = []
         for line, row in zip(lines, rows, strict=True):
             try:
@@ -287,10 +290,17 @@ def parse_trace(text: str, source: str) -> Trace:
 
 def _whole(text: str) -> int:
     """Read AWS's whole numbers, which may look like `12.0`."""
-    number = float(text)
-    if number != int(number):
+    number = _finite(text)
+    if number != int(number) or abs(number) > 2**53:
         raise ValueError(text)
     return int(number)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _boolean(text: str) -> bool:
@@ -304,7 +314,7 @@ _KINDS: dict[str, tuple[Callable[[str], object], str]] = {
     **dict.fromkeys(("done", "all_wheels_on_track"), (_boolean, "True or False")),
     **dict.fromkeys(("action", "episode_status"), (str, "a text")),
 }
-_DTYPES: dict[Callable[[str], object], type] = {_whole: np.int64, _boolean: np.bool_, str: np.str_, float: np.float64}
+_DTYPES: dict[Callable[[str], object], type] = {_whole: np.int64, _boolean: np.bool_, str: np.str_, _finite: np.float64}
 
 
 def _nearer(track: Track, closest: NDArray[np.int64], x: float, y: float) -> int:

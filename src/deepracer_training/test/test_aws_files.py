@@ -13,7 +13,7 @@ from deepracer_inference.archive import write_archive
 from deepracer_inference.errors import UserError
 from deepracer_sim.race.rules import EpisodeStatus
 from deepracer_sim.tracks.library import load_track
-from deepracer_training.aws.evaluations import import_evaluation
+from deepracer_training.aws.evaluations import import_evaluation, read_evaluation_metrics
 from deepracer_training.aws.exporting import export_logs
 from deepracer_training.aws.importing import import_archive, import_folder
 from deepracer_training.models.config import preset_config
@@ -252,6 +252,52 @@ def test_what_we_export_is_what_we_import(tmp_path: Path) -> None:
     assert len(read_trace(tmp_path / "logs" / "training-simtrace" / "0-iteration.csv")) == 56
     with pytest.raises(UserError, match="there already"):
         export_logs(mine, tmp_path / "logs")
+
+
+def test_somebodys_reward_function_is_not_executed_by_importing_it(tmp_path: Path) -> None:
+    mark = tmp_path / "executed"
+    theirs = drfc(tmp_path / "theirs", reward_function=f"open({str(mark)!r}, 'w')\n{REWARD}")
+    asked = []
+    import_folder(theirs, "mine", check_reward=lambda path, config: asked.append(path))
+    assert not asked
+    assert not mark.exists()
+    own = tmp_path / "own.py"
+    own.write_text(REWARD, encoding="utf-8")
+    import_folder(theirs, "other", reward=own, check_reward=lambda path, config: asked.append(path))
+    assert asked == [own]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("X", "nan"),
+        ("Y", "inf"),
+        ("episode", "inf"),
+        ("steps", "1e30"),
+        ("reward", "nan"),
+        ("progress", "nan"),
+        ("tstamp", "nan"),
+        ("track_len", "1e999"),
+        ("action", "x" * 200_000),
+    ],
+)
+def test_a_trace_with_impossible_values_is_refused(tmp_path: Path, column: str, value: str) -> None:
+    lines = trace_text().splitlines()
+    row = lines[-1].split(",")
+    row[COLUMNS.index(column)] = value
+    path = tmp_path / "trace.csv"
+    path.write_text("\n".join([*lines[:-1], ",".join(row)]) + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match=rf"trace\.csv, line {len(lines)}: "):
+        read_trace(path)
+
+
+def test_metrics_and_parameters_beyond_all_numbers_are_refused_or_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    path.write_text(f'{{"metrics": [{{"elapsed_time_in_milliseconds": 1{"0" * 400}}}]}}', encoding="utf-8")
+    with pytest.raises(UserError, match="elapsed_time_in_milliseconds"):
+        read_evaluation_metrics(path)
+    theirs = drfc(tmp_path / "theirs", training_params=PARAMETERS.replace('"4"', "nan"))
+    assert any("NUMBER_OF_OBSTACLES is 'nan'" in note for note in import_folder(theirs, "mine").notes)
 
 
 def test_a_trace_of_another_track_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from deepracer_inference.errors import UserError
 from deepracer_inference.files import sha256_of
 from deepracer_sim.race.rules import EpisodeStatus
+from deepracer_sim.race_settings import RaceSettings
 from deepracer_sim.tracks.library import load_track
 from deepracer_training.comparison import intervals
 from deepracer_training.comparison.compare import compare, reward_diff
@@ -20,8 +22,10 @@ from deepracer_training.models.changes import apply_settings
 from deepracer_training.models.config import preset_config
 from deepracer_training.models.folder import ModelFolder
 from deepracer_training.report.comparison_page import write_comparison
+from deepracer_training.report.comparison_plots import color_of, curves_figure
 from deepracer_training.results import EvaluationResult, LapResult
 from deepracer_training.traces import COLUMNS
+from deepracer_training.training_log import KEYS
 
 REWARD = "def reward_function(params):\n    return 1.0\n"
 
@@ -242,6 +246,34 @@ def test_what_is_missing_is_driven_and_nothing_twice() -> None:
     assert len(driven) == 2
 
 
+def test_driven_laps_are_those_on_the_models_own_course() -> None:
+    """An evaluation elsewhere, be it the latest, neither takes their place nor makes them incomparable."""
+    folder = model("a")
+    evaluation(folder, [9.0, 9.0], race_type="object_avoidance", race=RaceSettings.for_type("object_avoidance"))
+    driven: list[int] = []
+
+    def drive(folder: ModelFolder, laps: int, seed: int) -> EvaluationResult:
+        driven.append(seed)
+        return evaluation(folder, [10.0] * laps, seed=seed)
+
+    evaluate_more("a", 2, 1, drive)
+    assert driven == [0]
+    evaluation(folder, [8.0, 8.0], track="oval")
+    assert open_entry("a").track == "oval"
+    own = open_entry("a", own_course=True)
+    assert (own.track, own.course.race_type) == ("pebble", "time_trial")
+    assert [one.lap_time_s for one in own.laps] == [10.0, 10.0]
+
+
+def test_two_laps_are_no_verdict() -> None:
+    first, *_, last = compare([entry("a", [10.0, 10.1]), entry("b", [None, None])])
+    assert first.difference is None
+    assert last.difference is not None
+    assert last.difference.completion.clear
+    assert last.difference.verdict == "no clear difference"
+    assert compare([entry("c", [10.0, 10.1, 10.2]), entry("d", [None] * 3)])[1].difference.verdict == "worse"  # type: ignore[union-attr]
+
+
 def test_settings_and_reward_functions_are_shown_where_they_differ(tmp_path: Path) -> None:
     a, b = model("a"), model("b", "lr=0.0005", reward=REWARD.replace("1.0", "2.0"))
     for folder in (a, b):
@@ -258,6 +290,21 @@ def test_settings_and_reward_functions_are_shown_where_they_differ(tmp_path: Pat
     assert "http" not in text.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "http://creativecommons.org", ""
     )
+
+
+def test_a_training_curve_has_its_models_colour_and_no_empty_axes() -> None:
+    for name in ("a", "b"):
+        folder = model(name)
+        evaluation(folder, [10.0, 10.1])
+        evaluation(folder, [10.0, 10.1], seed=1)
+        rows = [dict.fromkeys(KEYS, 1.0) | {"steps": steps, "lap_time_mean_s": None} for steps in (100, 200)]
+        folder.metrics_jsonl.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    figure = curves_figure(compare([open_entry(text) for text in ("a/000000-1", "a/000000-2", "b")]))
+    assert figure is not None
+    progress, _, lap_time, _ = figure.axes
+    assert [line.get_color() for line in progress.lines] == [color_of(0), color_of(2)]
+    assert not lap_time.get_xticks().size
+    assert [text.get_text() for text in lap_time.texts] == ["none"]
 
 
 def test_a_model_does_not_differ_from_itself() -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from deepracer_inference.archive import ArchiveLimits
 from deepracer_inference.errors import DeepRacerError, UserError
+from deepracer_training.models import keeping
 from deepracer_training.models.config import preset_config
 from deepracer_training.models.folder import ModelFolder, model_names
 from deepracer_training.models.keeping import backup_model, delete_model, rename_model, restore_model
@@ -103,6 +105,28 @@ def test_an_archive_brings_everything_back(tmp_path: Path) -> None:
     assert contents(restore_model(path)) == before
 
 
+def test_a_backup_can_always_be_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make()
+    (folder.path / "notes.txt").write_text("the fast one", encoding="utf-8")
+    backup_model(folder, tmp_path / "m.tar.gz")
+    assert (restore_model(tmp_path / "m.tar.gz", "copy").path / "notes.txt").read_text() == "the fast one"
+    monkeypatch.setattr(keeping, "BACKUP_LIMITS", ArchiveLimits(files=4))
+    with pytest.raises(UserError, match=r"5 files .* more than an archive may hold"):
+        backup_model(folder, tmp_path / "large.tar.gz")
+    monkeypatch.setattr(keeping, "BACKUP_LIMITS", ArchiveLimits(file_bytes=100))
+    with pytest.raises(UserError, match="more than an archive may hold"):
+        backup_model(folder, tmp_path / "large.tar.gz")
+    assert not (tmp_path / "large.tar.gz").exists()
+
+
+def test_the_damage_of_another_model_leaves_nothing_half_done(home: Path) -> None:
+    make(), make("damaged")
+    (ModelFolder.open("damaged").path / "lineage.json").write_text("{", encoding="utf-8")
+    rename_model(ModelFolder.open("m"), "new")
+    delete_model(ModelFolder.open("new"))
+    assert sorted(path.name for path in (home / "models").iterdir()) == [".lock", "damaged"]
+
+
 def test_links_are_not_kept(tmp_path: Path) -> None:
     folder = make()
     (folder.path / "training" / "secret").symlink_to("/etc/passwd")
@@ -118,11 +142,12 @@ def test_links_are_not_kept(tmp_path: Path) -> None:
     [
         ({"m/../../evil": b"x"}, None, "leads out"),
         ({"/etc/evil": b"x"}, None, "leads out"),
-        ({"m/evil.so": b"x"}, None, "does not belong"),
+        ({"evil.so": b"x"}, None, "does not belong"),
         ({"other/model.yaml": b"x"}, None, "2 models"),
         ({"m/model.yaml": None}, None, "model.yaml is missing"),
         ({"m/reward_function.py": None}, None, "reward_function.py is missing"),
         ({"m/model.yaml": b"name: [\n"}, None, "m.tar.gz/model.yaml"),
+        ({"m/lineage.json": b"{"}, None, "m.tar.gz/lineage.json"),
         ({}, "m/training/link", "link"),
     ],
 )

@@ -37,6 +37,7 @@ def test_settings_may_leave_out_their_section_and_are_written_as_in_yaml(config:
         ("lr=fast", "lr"),
         ("hyperparameters=3", "hyperparameters"),
         ("lr.low=3", "no such key"),
+        ("name=other", "deepracer rename"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(config: ModelConfig, setting: str, message: str) -> None:

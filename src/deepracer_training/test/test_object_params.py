@@ -119,6 +119,20 @@ def test_the_lists_belong_to_whoever_gets_them(rectangle: Track, vehicle: Vehicl
     assert len(inputs.params(0)["objects_location"]) == len(inputs.params(0)["objects_distance"]) == 1
 
 
+def test_boxes_put_elsewhere_are_told_at_once(rectangle: Track, vehicle: Vehicle) -> None:
+    # A reset with a seed of its own begins again with episode 1, so that counting episodes does not tell.
+    boxes = Placed(rectangle, [(6.0, 0.25, 0.0)])
+    referee = Referee(rectangle, vehicle, RaceRules.training(), 1, vehicle.control_period_ns)
+    referee.start(np.array([0]), np.array([(3.0, 0.0, 0.0)]))
+    zero = np.zeros(1)
+    state = CarStates(np.array([3.0]), zero, zero, zero, zero, zero, zero, 0)
+    inputs = RewardInputs(rectangle, vehicle)
+    for place in ((6.0, 0.25), (5.0, -0.25)):
+        boxes.poses[0, 0, :2] = place
+        inputs.observe(referee.judge(state, boxes), state, np.zeros(1), np.ones(1), boxes)
+        assert inputs.params(0)["objects_location"] == [place]
+
+
 def test_without_objects_the_lists_are_empty(rectangle: Track, vehicle: Vehicle) -> None:
     params = params_at(rectangle, vehicle, (3.0, 0.0, 0.0), None)
     assert params["objects_location"] == params["objects_distance"] == []

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from deepracer_inference.errors import UserError
+from deepracer_inference.policy_file import PolicyFile
+from deepracer_inference.runtime import Command
 from deepracer_inference.vehicle import load_vehicle
+from deepracer_sim.embedded import EmbeddedSimulator
 from deepracer_sim.race.rules import EpisodeStatus
 from deepracer_sim.race_settings import BoxPosition, BoxSettings, RaceSettings
 from deepracer_sim.simulator import CarStates, FloatArray, IntArray
@@ -62,11 +65,12 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"deepracer_training.{module}.lap_limit_s", lambda *arguments, **options: 9.0)
 
 
-def environment(tmp_path: Path, race: RaceSettings, seed: int = 0) -> RacingEnv:
+def environment(tmp_path: Path, race: RaceSettings, seed: int = 0, cars: int = 4) -> RacingEnv:
     path = tmp_path / "reward_function.py"
     path.write_text("def reward_function(params):\n    return 1.0\n")
     kind = "object_avoidance" if race.boxes else "head_to_head"
     config = small_config("x", kind, race)
+    config = config.model_copy(update={"training": config.training.model_copy(update={"cars": cars})})
     return make_env(config, embedded_fleet(config, seed).cars, RewardFunction.load(path), seed, "random")
 
 
@@ -122,6 +126,11 @@ def test_equal_seeds_meet_equal_objects_and_a_resumed_environment_goes_on(tmp_pa
     assert resumed.simulator.objects is not None
     np.testing.assert_array_equal(one.simulator.objects.poses, resumed.simulator.objects.poses)
     del observation
+    # A training may go on with another number of cars; none of them meets what one has met already.
+    more = environment(tmp_path, race, 3, cars=6)
+    more.set_random_state(state)
+    assert more.simulator.objects is not None
+    assert (more.simulator.objects.episodes == max(state["episodes"])).all()
 
 
 def test_an_evaluation_counts_and_keeps_what_was_met(models: dict[str, ModelFolder]) -> None:
@@ -191,6 +200,47 @@ def test_models_race_each_other(models: dict[str, ModelFolder], tmp_path: Path) 
     assert json.loads((target / "race.json").read_text())["racers"][0]["place"] == 1
     assert (target / "race.png").stat().st_size > 10_000
     assert len(list(target.glob("*.csv"))) == 3
+
+
+def test_who_runs_into_another_car_pays_and_who_is_ahead_does_not(
+    models: dict[str, ModelFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    road = load_track(TRACK)
+
+    class Pilot:
+        """Follows the centre line by what it is told instead of what it sees; `chaser` is the faster one."""
+
+        def __init__(self, policy: PolicyFile) -> None:
+            self._speed = 1.4 if policy.folder.parent.name == "chaser" else 0.7
+
+        def act(self, readings: dict[str, FloatArray]) -> Command:
+            x, y, yaw = readings["pose"]
+            ahead = road.pose_at(road.project(np.array([[x, y]])).arc_length + 0.5)[0]
+            bearing = np.arctan2(ahead[1] - y, ahead[0] - x) - yaw
+            steering_angle = np.arctan(2 * 0.164 * np.sin(bearing) / 0.5 / 0.65)
+            return Command(np.array([steering_angle], np.float32), np.array([self._speed], np.float32), None)
+
+    monkeypatch.setattr("deepracer_training.racing.lap_limit_s", lambda *arguments, **options: 120.0)
+    monkeypatch.setattr("deepracer_training.racing.OnnxPolicy", Pilot)
+    monkeypatch.setattr(EmbeddedSimulator, "look", lambda self, sensors, car: {"pose": self._motion.poses()[car]})
+    shares: list[float] = []
+    result, racers = race([models["boxer"], models["chaser"]], laps=2, seed=0, road=road, on_step=shares.append)
+    slow, fast = racers
+    assert (slow.grid, fast.grid) == (1, 2)  # so the faster one has the slower one in its way
+    assert fast.count("crash_count") >= 1
+    assert slow.count("crash_count") == 0
+    times = {racer.model: racer for racer in result.racers}
+    for name, racer in (("boxer", slow), ("chaser", fast)):
+        assert times[name].finished
+        assert len(times[name].lap_times_s) == 2
+        assert times[name].time_s == pytest.approx(sum(times[name].lap_times_s))
+        assert racer.laps[1].rows[0].progress < 5.0
+    # Twice as fast, but for the penalties of 5 s each, the metre that each crash costs, and the way up to speed.
+    crashes = fast.count("crash_count")
+    alone = 2 * road.length / 1.4
+    assert alone + 5.0 * crashes < times["chaser"].time_s < alone + 7.5 * crashes + 1.0
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
 
 
 def test_a_race_needs_opponents_with_policies(models: dict[str, ModelFolder]) -> None:

@@ -32,6 +32,7 @@ STEPS = 8 * 16
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEEPRACER_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("deepracer_sim.camera.world.FINEST_TEXEL", 0.02)  # or drawing the worlds takes longest
 
 
 def create(name: str = "m", **training: Any) -> ModelFolder:

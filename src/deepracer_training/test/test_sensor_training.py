@@ -34,6 +34,7 @@ ALL = [(*cameras, *lidars) for cameras, lidars in itertools.product(CAMERAS, LID
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEEPRACER_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("deepracer_sim.camera.world.FINEST_TEXEL", 0.02)  # or drawing the worlds takes longest
 
 
 def random_inputs(observation: ObservationSpec, count: int) -> dict[str, NDArray[Any]]:

@@ -78,6 +78,8 @@ LEARNING_RATES = "lr: {low: 1e-5, high: 1e-3, log: true}\naction_space: [continu
         ("lr: {low: 0.001, high: 0.0001}\n", "low must be smaller"),
         ("lr: {low: 0.0, high: 0.001, log: true}\n", "begins above 0"),
         ("lr: {low: 0.0001, high: 0.001, step: -1}\n", "step must be positive"),
+        ("lr: {low: 0.0001, high: 0.001, step: 1}\n", "step 1 does not fit"),
+        ("num_epochs: {low: 3, high: 9, step: 0.5}\n", "step 0.5 does not fit"),
         ("lrate: [0.001, 0.0001]\n", "no such key"),
         ("lr: {low: 0.0001, high: 0.1}\n", "0.1 is not between"),
         ("batch_size: [32, 33]\n", "33 is not one of"),
@@ -105,17 +107,21 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path, base: ModelFolder) 
         if record.number == 1 and report.counters.update == 2:
             raise KilledError
 
+    values: dict[str, bool | int | float | str] = {"lr": 1e-4, "action_space": "continuous"}
+    done = TrialRecord(number=0, model="s-00", values=values, state="complete", score=2.9, steps=STEPS)
+    sweep_folder("s").mkdir(parents=True)
+    Sweep(settings=settings(content), trials=(done,)).write(sweep_folder("s"))
     with pytest.raises(KilledError):
         run_sweep(base, "s", search, settings(content), 2, Hooks(on_update=kill))
     stopped = read_sweep(sweep_folder("s"))
     assert stopped is not None
     assert [trial.state for trial in stopped.trials] == ["complete", "running"]
-    first = ModelFolder.open("s-00").metrics_jsonl.read_bytes()
     sweep, finished = run_sweep(base, "s", search, settings(content), 2)
     assert finished
     assert [trial.state for trial in sweep.trials] == ["complete"] * 2
     assert [trial.values for trial in sweep.trials] == [trial.values for trial in stopped.trials]
-    assert ModelFolder.open("s-00").metrics_jsonl.read_bytes() == first
+    assert sweep.trials[0] == done
+    assert model_names() == ["base", "s-01"]
     # The second one went on from its checkpoint: no update is there twice, and the budget is spent once.
     rows = read_metrics(ModelFolder.open("s-01").metrics_jsonl)
     assert [row["update"] for row in rows] == [1, 2, 3]
@@ -164,12 +170,20 @@ def test_a_variant_far_behind_is_stopped_early(tmp_path: Path, base: ModelFolder
 
 def test_a_variant_that_fails_does_not_end_the_others(tmp_path: Path, base: ModelFolder) -> None:
     search, content = space(tmp_path, "reward_function: [good, bad]\n")
-    sweep, finished = run_sweep(base, "s", search, settings(content, seed=1), 3)
+    sweep, finished = run_sweep(base, "s", search, settings(content, seed=1), 2)
     assert finished
     states = {trial.values["reward_function"]: trial.state for trial in sweep.trials}
     assert states == {"good": "complete", "bad": "failed"}
     assert "no_such_key" in next(trial.reason for trial in sweep.trials if trial.state == "failed")
     assert all(trial.state == "complete" for trial in sweep.ranking())
+
+
+def test_a_model_that_is_in_the_way_is_left_alone(tmp_path: Path, base: ModelFolder) -> None:
+    search, content = space(tmp_path, LEARNING_RATES)
+    other = ModelFolder.create("s-00", base.config, REWARDS["good"])
+    with pytest.raises(UserError, match="'s-00' already, which is not of sweep 's'"):
+        run_sweep(base, "s", search, settings(content), 1)
+    assert not other.metrics_jsonl.exists()
 
 
 def test_two_processes_do_not_run_one_sweep(tmp_path: Path, base: ModelFolder) -> None:

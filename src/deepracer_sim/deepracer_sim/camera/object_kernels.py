@@ -88,7 +88,7 @@ def draw_objects(
         out: Images (N, H, W, C), in and out.
     """
     count = objects.shape[1]
-    near = np.empty((count, 3))
+    near = np.empty((count, 5))
     order = np.empty(count, np.int64)
     cover = np.zeros(out.shape[1:3], np.float32)
     light = np.zeros(out.shape[1:3], np.float32)
@@ -110,22 +110,56 @@ def draw_objects(
                 continue
             order[visible] = m
             visible += 1
-        # Few objects are in view; each is put before the first one that may hide it.
-        for i in range(1, visible):
-            m = order[i]
-            j = i
-            while j > 0 and hides(near, parts.footprint, order[j - 1], m):
-                order[j] = order[j - 1]
-                j -= 1
-            order[j] = m
+        if visible > 1:
+            for i in range(visible):
+                spread(near[order[i]], parts.footprint[order[i]])
         for i in range(visible):
-            m = order[i]
+            # Few objects are in view; the next is one that hides none of those still to be drawn. Seen from one point,
+            # upright things apart from each other always leave one; only ghosts that overlap may not.
+            chosen = i
+            for j in range(i, visible):
+                free = True
+                for k in range(i, visible):
+                    if k != j and hides(near, parts.footprint, order[j], order[k]):
+                        free = False
+                        break
+                if free:
+                    chosen = j
+                    break
+            m = order[chosen]
+            order[chosen] = order[i]
             draw_object(view, near[m], parts, m, colors, SUN - cars[n, 2], cover, light, out[n])
 
 
 @njit(cache=True, nogil=True)
+def spread(near: NDArray[np.float64], footprint: NDArray[np.float64]) -> None:
+    """Write into `near` (5,) of an object between which directions, rad to the left of ahead, the lens sees it."""
+    middle = math.atan2(near[1], near[0])
+    cos, sin = math.cos(near[2]), math.sin(near[2])
+    near[3] = near[4] = middle
+    for corner in range(4):
+        a = (0.5 if corner < 2 else -0.5) * footprint[0]
+        b = (0.5 if corner % 2 == 0 else -0.5) * footprint[1]
+        x, y = near[0] + cos * a - sin * b, near[1] + sin * a + cos * b
+        turn = math.atan2(near[0] * y - near[1] * x, near[0] * x + near[1] * y)
+        near[3] = min(near[3], middle + turn)
+        near[4] = max(near[4], middle + turn)
+
+
+@njit(cache=True, nogil=True)
 def hides(near: NDArray[np.float64], footprint: NDArray[np.float64], a: int, b: int) -> bool:
-    """Tell whether object `a` must be drawn after object `b`: whether a side of one has the other behind it."""
+    """Tell whether object `a` must be drawn after `b`: whether both lie in one direction, and `b` behind a side of `a`.
+
+    Args:
+        near: x ahead, y left, yaw, and the directions of the right and the left edge, of each object; see `spread`.
+        footprint: Length and width of each object.
+        a: One of them.
+        b: Another one.
+    """
+    around = near[b, 3] - near[a, 3]
+    shift = 2.0 * math.pi * math.floor(around / (2.0 * math.pi) + 0.5)
+    if near[b, 3] - shift >= near[a, 4] or near[b, 4] - shift <= near[a, 3]:
+        return False
     for k in range(2):
         one, other = (a, b) if k == 0 else (b, a)
         cos, sin = math.cos(near[one, 2]), math.sin(near[one, 2])

@@ -179,7 +179,7 @@ class Referee:
             if objects.moving:
                 # As at AWS, of two cars the one behind is at fault, by the noses of both.
                 hit = objects.arc_length[np.arange(len(poses)), self._contacts]
-                self._contact_lead[:] = hit + self._shape.nose_x
+                self._contact_lead[:] = hit + self._shape.nose_x - self._shape.middle_x
         kernels.judge_cars(
             state.x,
             state.y,

@@ -167,10 +167,12 @@ def _section(parameters: dict[str, Any], keys: dict[str, tuple[str, type]], note
         if theirs not in parameters:
             continue
         value = _truth(parameters[theirs]) if kind is bool else _number(parameters[theirs])
-        if value is None or (kind is not bool and not isinstance(value, int | float)):
+        try:
+            if value is None or (kind is not bool and not isinstance(value, int | float)):
+                raise ValueError(value)
+            section[ours] = kind(value)
+        except (OverflowError, ValueError):
             notes.append(f"{theirs} is {parameters[theirs]!r}, which cannot be read; the default is taken")
-            continue
-        section[ours] = kind(value)
     return section
 
 

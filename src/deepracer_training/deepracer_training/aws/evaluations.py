@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
+import reprlib
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -14,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from deepracer_inference.config import parse_json
-from deepracer_inference.errors import DeepRacerError, UserError
+from deepracer_inference.errors import UserError
 from deepracer_inference.files import atomic_directory, read_bytes, read_text, sha256_of, write_atomic
 from deepracer_sim.race.rules import EpisodeStatus
 from deepracer_sim.tracks.track import Track
 from deepracer_training.evaluation import next_number
 from deepracer_training.laps import LapRecord
 from deepracer_training.metrics import EvaluationMetric, write_evaluation_metrics
-from deepracer_training.models.folder import ModelFolder
+from deepracer_training.models.folder import ModelFolder, make_directory
 from deepracer_training.recordings import open_trace
 from deepracer_training.report.html import write_report
 from deepracer_training.report.plots import driven_speed
@@ -61,10 +60,7 @@ def import_evaluation(
     records = [lap_record(lap, road, metric) for lap, metric in zip(episodes, known, strict=True)]
     content = read_bytes(trace)
     created = _time_of(recording.trace, trace)
-    try:
-        folder.evaluations.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DeepRacerError(f"Cannot create the folder {folder.evaluations}: {error.strerror}") from error
+    make_directory(folder.evaluations)
     name = f"{created:%Y%m%d-%H%M%S}-{next_number(folder.evaluations)}"
     target = folder.evaluations / name
     config = folder.config
@@ -111,8 +107,8 @@ def read_evaluation_metrics(path: Path) -> list[dict[str, Any] | None]:
     for lap in laps:
         for key in keys:
             value = lap.get(key, 0)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-                raise UserError(f"{path}: {key} is {json.dumps(value)}, but a number that is not negative is expected")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e12:
+                raise UserError(f"{path}: {key} is {reprlib.repr(value)}, but a number from 0 to 1e12 is expected")
     return list(laps)
 
 

@@ -7,13 +7,13 @@ import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from deepracer_inference.errors import DeepRacerError, UserError
+from deepracer_inference.errors import UserError
 from deepracer_inference.files import atomic_directory, read_text, write_atomic
 from deepracer_inference.metadata import ModelMetadata
 from deepracer_inference.yaml_text import write_yaml_text
 from deepracer_training.aws.configuration import environment_of
 from deepracer_training.models.config import ModelConfig
-from deepracer_training.models.folder import ModelFolder
+from deepracer_training.models.folder import ModelFolder, make_directory
 from deepracer_training.recordings import evaluation_ids
 from deepracer_training.results import METRICS, TRACE, EvaluationResult
 
@@ -45,10 +45,7 @@ def export_logs(folder: ModelFolder, target: Path) -> int:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} is there already; name a new folder")
     config = folder.config
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DeepRacerError(f"Cannot create the folder {target.parent}: {error.strerror}") from error
+    make_directory(target.parent)
     with atomic_directory(target) as building:
         for name in ("model", "ip", "metrics"):
             (building / name).mkdir()

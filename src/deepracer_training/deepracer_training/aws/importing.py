@@ -56,7 +56,7 @@ def import_folder(
         track: Name or file of the track; the job's world when omitted.
         reward: The reward function, if it is not in the folder.
         preset: `aws`, or `fast` for our own network and settings.
-        check_reward: Raises UserError for a reward function that cannot be used.
+        check_reward: Raises UserError if `reward` cannot be used. The folder's own is not executed.
 
     Raises:
         UserError: Something that a model needs is missing or wrong; nothing was written.
@@ -70,8 +70,9 @@ def import_folder(
     source = reward or found.reward
     if source is None:
         raise UserError(f"{path}: no {REWARD} was found; name one with --reward")
-    if check_reward is not None:
-        check_reward(source, config)
+    # Only what the user names is executed; what comes with somebody's files waits until the user trains or validates.
+    if check_reward is not None and reward is not None:
+        check_reward(reward, config)
     traces = 0
 
     def fill(folder: ModelFolder) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepracer_inference.errors import DeepRacerError, UserError
+from deepracer_inference.errors import UserError
 from deepracer_training.cli.output import JsonFlag, print_json, print_table
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def compare(
         ),
     ],
     laps: Annotated[
-        int | None, typer.Option(help="Drive evaluations of so many laps where they are missing, from equal starts.")
+        int | None,
+        typer.Option(min=1, help="Drive evaluations of so many laps where they are missing, from equal starts."),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="With --laps: evaluations per model, seeds 0, 1, ...")] = 1,
     confidence: Annotated[float, typer.Option(help="Probability that a confidence interval holds.")] = 0.95,
@@ -49,7 +50,7 @@ def compare(
     if laps is not None:
         for name in dict.fromkeys(models):
             evaluate_more(name, laps, seeds, _evaluate)
-    compared = run([open_entry(name) for name in models], confidence)
+    compared = run([open_entry(name, own_course=laps is not None) for name in models], confidence)
     write_comparison(target, compared, confidence)
     if as_json:
         print_json({"confidence": confidence, "entries": [one.as_json() for one in compared], "page": str(target)})
@@ -105,16 +106,14 @@ def _evaluate(folder: ModelFolder, laps: int, seed: int) -> EvaluationResult:
 
 def _target(output: Path | None, models: Sequence[str]) -> Path:
     from deepracer_inference.files import home
+    from deepracer_training.models.folder import make_directory
 
     if output is not None:
         if output.suffix.lower() != ".html":
             raise UserError(f"{output} does not end in .html; the comparison is written as an HTML page.")
         return output.expanduser().absolute()
     folder = home() / "comparisons"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DeepRacerError(f"Cannot create the folder {folder}: {error.strerror}.") from error
+    make_directory(folder)
     name = "-".join(model.replace("/", "-") for model in models)
     # File systems allow 255 bytes.
     return folder / f"{name if len(name) <= 120 else f'{name[:110]}-{len(models)}-models'}.html"

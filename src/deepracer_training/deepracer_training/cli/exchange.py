@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deepracer_inference.errors import UserError
-from deepracer_training.cli.models import ModelArgument
+from deepracer_training.cli.models import ModelArgument, place_of, read_reward
 from deepracer_training.cli.output import JsonFlag, print_facts, print_json, warn
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def import_(
 
     run = import_folder if source.is_dir() else import_archive
     imported = run(
-        source, name or _name_of(source), track=_place(track), reward=reward, preset=preset, check_reward=_check
+        source, name or _name_of(source), track=place_of(track), reward=reward, preset=preset, check_reward=_check
     )
     if as_json:
         print_json(_as_json(imported))
@@ -72,7 +72,8 @@ def import_(
             "reward function": folder.reward,
         }
     )
-    typer.echo(f"AWS's weights cannot be used here. Next: deepracer train {folder.name} --minutes 10")
+    typer.echo("AWS's weights cannot be used here, and the reward function has not been run yet: have a look at it.")
+    typer.echo(f"Next: deepracer validate {folder.name}; deepracer train {folder.name} --minutes 10")
 
 
 def export_logs(
@@ -102,7 +103,7 @@ def _import_trace(source: Path, into: str | None, track: str | None, metrics: Pa
     if into is None:
         raise UserError(f"{source} is a trace; name the model that drove it: --into MODEL")
     folder = ModelFolder.open(into)
-    result = import_evaluation(folder, source, track=_place(track) or folder.config.track, metrics=metrics)
+    result = import_evaluation(folder, source, track=place_of(track) or folder.config.track, metrics=metrics)
     if as_json:
         print_json(result.as_json())
         return
@@ -111,23 +112,15 @@ def _import_trace(source: Path, into: str | None, track: str | None, metrics: Pa
 
 
 def _check(reward: Path, config: ModelConfig) -> None:
-    from deepracer_inference.vehicle import load_vehicle
     from deepracer_sim.tracks.library import load_track
-    from deepracer_training.rewards.validate import validate
 
-    report = validate(reward, load_track(config.track), load_vehicle(config.vehicle), config.race)
-    if not report.ok:
-        raise UserError("\n  ".join(["the reward function cannot be used:", *report.lines()]))
+    read_reward(str(reward), load_track(config.track), config.race)
 
 
 def _name_of(source: Path) -> str:
     """Return a name for the model: the folder's, with what names may not have replaced."""
     stem = re.sub(r"(\.tar)?\.t?gz$", "", source.absolute().name)
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).lstrip("_.-")[:64] or "imported"
-
-
-def _place(track: str | None) -> str | None:
-    return str(Path(track).expanduser().absolute()) if track and track.endswith(".npy") else track
 
 
 def _list(evaluations: tuple[EvaluationResult, ...]) -> str:

@@ -61,10 +61,13 @@ def _print(found: Explanation, sentences: list[str], files: dict[str, object]) -
     from deepracer_training.explanation.table import COLUMNS, table
 
     print_table(COLUMNS, [[text for text, _ in row] for row in table(found)], right=COLUMNS[1:])
-    best = f"{number(found.lap_time_best_s, 2, ' s')} if each section were its best pass"
+    flying = "unknown: a section was never driven at speed and without a mistake"
+    if found.lap_time_mean_s is not None:
+        best = number(found.lap_time_best_s, 2, " s")
+        flying = f"{number(found.lap_time_mean_s, 2, ' s')}, {best} if each section were its best pass"
     print_facts(
         {
-            "flying lap": f"{number(found.lap_time_mean_s, 2, ' s')}, {best}",
+            "flying lap": flying,
             "reference": f"{found.reference_s:.2f} s for the centre line at the limit",
             **files,
         }

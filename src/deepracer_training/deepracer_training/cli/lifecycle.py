@@ -12,6 +12,7 @@ from deepracer_inference.errors import UserError
 from deepracer_training.cli.models import (
     ModelArgument,
     ask_to_replace,
+    place_of,
     read_action_space,
     read_reward,
 )
@@ -202,7 +203,7 @@ def _changed(
 
     data = config.model_dump(mode="json")
     if track is not None:
-        data["track"] = str(Path(track).expanduser().absolute()) if track.endswith(".npy") else track
+        data["track"] = place_of(track)
     if action_space is not None:
         data["action_space"] = read_action_space(action_space).model_dump(mode="json")
     if race_type is not None and race_type != config.race_type:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, overload
 
 import typer
 
@@ -91,10 +91,8 @@ def create(
     from deepracer_training.models.lineage import orphan
 
     check_name(name)
-    place = track or DEFAULT_TRACK
+    place = place_of(track) or DEFAULT_TRACK
     road = load_track(place)
-    if place.endswith(".npy"):
-        place = str(Path(place).expanduser().absolute())
     kind, race = read_race(race_type, objects, bot_speed)
     config = preset_config(
         preset,
@@ -228,6 +226,15 @@ def show(model: ModelArgument, output: PictureOption = None, as_json: JsonFlag =
     print_drawing(drawing)
     print_history(history)
     _print_summary(folder, summary)
+
+
+@overload
+def place_of(track: str) -> str: ...
+@overload
+def place_of(track: None) -> None: ...
+def place_of(track: str | None) -> str | None:
+    """Return what --track says as model.yaml keeps it: a name, or a file by its whole path."""
+    return str(Path(track).expanduser().absolute()) if track and track.endswith(".npy") else track
 
 
 def read_action_space(text: str) -> ContinuousActionSpace | DiscreteActionSpace:

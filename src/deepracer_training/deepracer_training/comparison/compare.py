@@ -16,6 +16,9 @@ from deepracer_training.models.changes import Change, config_changes
 from deepracer_training.models.folder import ModelFolder
 from deepracer_training.results import LapResult
 
+MIN_LAPS = 3
+"""With two laps each, Newcombe's interval would tell one of eight pairs of equal models apart."""
+
 Verdict = Literal["better", "worse", "no clear difference", "not comparable"]
 
 
@@ -173,6 +176,9 @@ def _times(laps: Sequence[LapResult]) -> list[float]:
 
 def _judge(parts: dict[str, Interval], base: Figures, figures: Figures) -> tuple[Verdict, str]:
     """Decide by the first figure that clearly differs: a fast car that does not arrive is no good."""
+    count = min(base.laps, figures.laps)
+    if count < MIN_LAPS:
+        return "no clear difference", f"{MIN_LAPS} laps of each are needed to tell"
     completion = parts["completion"]
     if completion.clear:
         assert completion.value is not None
@@ -194,5 +200,4 @@ def _judge(parts: dict[str, Interval], base: Figures, figures: Figures) -> tuple
         return (
             "better" if value < 0.0 else "worse"
         ), f"{abs(value):.2f} s {'faster' if value < 0.0 else 'slower'} a lap"
-    count = min(base.laps, figures.laps)
-    return "no clear difference", f"in {count} lap{'s' if count != 1 else ''}"
+    return "no clear difference", f"in {count} laps"

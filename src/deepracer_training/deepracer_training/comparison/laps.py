@@ -117,11 +117,12 @@ class Figures:
         }
 
 
-def open_entry(text: str) -> Entry:
+def open_entry(text: str, *, own_course: bool = False) -> Entry:
     """Find what a user wants to compare.
 
     Args:
         text: `MODEL`, for all evaluations of its present policy on the track of the latest, or `MODEL/EVALUATION`.
+        own_course: Take a model's evaluations on its own track in its own race instead.
 
     Raises:
         UserError: There is no such model or evaluation.
@@ -132,7 +133,7 @@ def open_entry(text: str) -> Entry:
         result = open_evaluation(folder, wanted).result
         assert result is not None
         return Entry(f"{name}/{result.id}", folder, (result,))
-    return Entry(name, folder, _of_present_policy(folder))
+    return Entry(name, folder, _of_present_policy(folder, own_course))
 
 
 def evaluate_more(
@@ -153,7 +154,7 @@ def evaluate_more(
     done = {
         result.seed
         for result in _read_all(folder)
-        if result.hashes.get(GRAPH) == present and _on_own_track(folder, result) and result.laps >= laps
+        if result.hashes.get(GRAPH) == present and _on_own_course(folder, result) and result.laps >= laps
     }
     for seed in range(seeds):
         if seed not in done:
@@ -166,7 +167,7 @@ def course_of(result: EvaluationResult) -> Course:
     return Course(result.track, result.hashes.get("track waypoints"), result.race_type, race)
 
 
-def _of_present_policy(folder: ModelFolder) -> tuple[EvaluationResult, ...]:
+def _of_present_policy(folder: ModelFolder, own_course: bool) -> tuple[EvaluationResult, ...]:
     results = _read_all(folder)
     present = _graph_hash(folder)
     # Imported evaluations have no policy of ours; they stand for themselves.
@@ -177,7 +178,7 @@ def _of_present_policy(folder: ModelFolder) -> tuple[EvaluationResult, ...]:
             f"Model {folder.name!r} has {reason}; drive one with: deepracer evaluate {folder.name}, or let compare do "
             "it with --laps 10"
         )
-    last = current[-1]
+    last = next((one for one in reversed(current) if own_course and _on_own_course(folder, one)), current[-1])
     return tuple(
         result
         for result in current
@@ -185,9 +186,10 @@ def _of_present_policy(folder: ModelFolder) -> tuple[EvaluationResult, ...]:
     )
 
 
-def _on_own_track(folder: ModelFolder, result: EvaluationResult) -> bool:
-    track = folder.config.track
-    return result.track == (Path(track).stem if track.endswith(".npy") else track)
+def _on_own_course(folder: ModelFolder, result: EvaluationResult) -> bool:
+    config = folder.config
+    track = Path(config.track).stem if config.track.endswith(".npy") else config.track
+    return (result.track, result.race_type, result.race) == (track, config.race_type, config.race)
 
 
 def _graph_hash(folder: ModelFolder) -> str | None:

@@ -47,6 +47,8 @@ def apply_settings(config: ModelConfig, settings: Sequence[str]) -> ModelConfig:
         key, equals, text = setting.partition("=")
         if not equals or not key.strip() or not text.strip():
             raise UserError(f"--set {setting!r}: KEY=VALUE is expected, for example --set lr=0.0003")
+        if key.strip() == "name":
+            raise UserError(f"--set {setting}: a model's name is its folder's; change it with deepracer rename")
         *parents, leaf = _full_key(key.strip(), data).split(".")
         place = data
         for name in parents:

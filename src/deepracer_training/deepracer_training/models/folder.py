@@ -75,7 +75,7 @@ class ModelFolder:
             with old.lock() if (old.training / ".lock").exists() else nullcontext(), atomic_directory(path) as building:
                 dump_yaml(config.model_copy(update={"name": name}), building / "model.yaml")
                 write_atomic(building / "reward_function.py", reward_source)
-                _make_directory(building / "training")
+                make_directory(building / "training")
                 write_atomic(building / "training" / ".lock", "")
                 if fill is not None:
                     fill(cls(building))
@@ -170,9 +170,9 @@ class ModelFolder:
         Raises:
             DeepRacerError: Another process trains the model, or the folder cannot be written.
         """
-        _make_directory(self.training)
+        make_directory(self.training)
         message = f"Model {self.name!r} is being trained by another process; wait for it or stop it (Ctrl-C there)."
-        with _locked(self.training / ".lock", message):
+        with locked(self.training / ".lock", message):
             yield
 
 
@@ -185,16 +185,16 @@ def reserve(name: str, *, replace: bool = False) -> Iterator[Path]:
         DeepRacerError: The models' folder cannot be written, or another command is making a model.
     """
     path = home() / "models" / check_name(name)
-    _make_directory(path.parent)
+    make_directory(path.parent)
     # Two creations at once must not both find the name free.
-    with _locked(path.parent / ".lock", f"Another command is creating a model in {path.parent}; try again."):
+    with locked(path.parent / ".lock", f"Another command is creating a model in {path.parent}; try again."):
         if os.path.lexists(path) and not replace:
             raise UserError(f"A model named {name!r} exists in {path.parent}; choose another name.")
         yield path
 
 
 @contextmanager
-def _locked(path: Path, message: str) -> Iterator[None]:
+def locked(path: Path, message: str) -> Iterator[None]:
     """Hold an exclusive lock on a file, or raise DeepRacerError with `message` when someone else holds it."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -212,7 +212,8 @@ def _locked(path: Path, message: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _make_directory(path: Path) -> None:
+def make_directory(path: Path) -> None:
+    """Make a folder and those above it, unless they are there; else raise DeepRacerError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

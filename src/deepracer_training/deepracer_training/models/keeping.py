@@ -6,26 +6,19 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from deepracer_inference.archive import SUFFIX, ArchiveLimits, extract_archive, write_archive
+from deepracer_inference.config import load_yaml
 from deepracer_inference.errors import DeepRacerError, UserError
-from deepracer_inference.files import TEMPORARY_PREFIX, read_text, write_atomic
-from deepracer_training.models.folder import ModelFolder, reserve
-from deepracer_training.models.lineage import orphan, rename_parent
+from deepracer_inference.files import TEMPORARY_PREFIX, home, read_text, write_atomic
+from deepracer_training.models.config import ModelConfig
+from deepracer_training.models.folder import ModelFolder, make_directory, reserve
+from deepracer_training.models.lineage import Lineage, orphan, rename_parent
 
 BACKUP_LIMITS = ArchiveLimits(files=20_000, file_bytes=2 << 30, total_bytes=8 << 30)
 """Of an archive with a whole model: long trainings leave many traces, and evaluations leave videos."""
-CONTENTS = (
-    "model.yaml",
-    "reward_function.py",
-    "lineage.json",
-    "pretrained.safetensors",
-    "policy/*",
-    "training/**",
-    "evaluations/**",
-)
-"""What an archive of a model may hold."""
 _NOT_KEPT = (".lock",)
 _NAME_LINE = re.compile(r"^name:.*$", re.MULTILINE)
 
@@ -61,9 +54,10 @@ def delete_model(folder: ModelFolder) -> list[str]:
             os.rename(folder.path, doomed)
         except OSError as error:
             raise DeepRacerError(f"Cannot remove {folder.path}: {error.strerror}.") from error
-    clones = orphan(folder.name)
-    shutil.rmtree(doomed, ignore_errors=True)
-    return clones
+    try:
+        return orphan(folder.name)
+    finally:
+        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def backup_model(folder: ModelFolder, target: Path) -> int:
@@ -77,7 +71,8 @@ def backup_model(folder: ModelFolder, target: Path) -> int:
         The number of files in it.
 
     Raises:
-        UserError: The name does not end as an archive's, or something in the folder is no plain file.
+        UserError: The name does not end as an archive's, something in the folder is no plain file, or there is more
+            than `restore_model` would take back.
         DeepRacerError: The model is being trained, or the archive cannot be written.
     """
     if not target.name.endswith(SUFFIX):
@@ -91,6 +86,7 @@ def backup_model(folder: ModelFolder, target: Path) -> int:
                 if path.is_symlink() or not path.is_file():
                     raise UserError(f"{path} is a link or no plain file, which an archive cannot keep; remove it")
                 files[f"{folder.name}/{relative.as_posix()}"] = path
+        _check_size(files.values(), folder.name)
         write_archive(target, files)
     return len(files)
 
@@ -108,8 +104,7 @@ def restore_model(archive: Path, name: str | None = None) -> ModelFolder:
     """
     staging = _staging()
     try:
-        allowed = [f"*/{content}" for content in CONTENTS]
-        extract_archive(archive, staging, allowed=allowed, limits=BACKUP_LIMITS)
+        extract_archive(archive, staging, allowed=["*/**"], limits=BACKUP_LIMITS)
         unpacked = [path for path in staging.iterdir() if path.is_dir()]
         if len(unpacked) != 1:
             raise UserError(f"{archive} holds {len(unpacked)} models, but one is expected")
@@ -130,19 +125,29 @@ def restore_model(archive: Path, name: str | None = None) -> ModelFolder:
 def _check(folder: ModelFolder, archive: Path) -> None:
     """Refuse a model that could not be opened; its name in the message is the archive's."""
     try:
-        assert folder.config
+        load_yaml(folder.config_path, ModelConfig)
+        Lineage.read(folder)
     except UserError as error:
         raise UserError(str(error).replace(str(folder.path), str(archive))) from error
 
 
-def _staging() -> Path:
-    from deepracer_inference.files import home
+def _check_size(files: Collection[Path], model: str) -> None:
+    """Refuse what `restore_model` would not take back."""
+    sizes = [path.stat().st_size for path in files]
+    # An entry has a header of 512 bytes and fills up its last block of as many.
+    total = sum(size + 1024 for size in sizes) + 20480
+    limits = BACKUP_LIMITS
+    if len(sizes) > limits.files or max(sizes) > limits.file_bytes or total > limits.total_bytes:
+        raise UserError(
+            f"model {model!r} has {len(sizes):,} files of {total / 1e9:.1f} GB, more than an archive may hold "
+            f"({limits.files:,} files, {limits.total_bytes >> 30} GB, {limits.file_bytes >> 30} GB each); remove old "
+            "evaluations, or training/previous-*"
+        )
 
+
+def _staging() -> Path:
     parent = home() / "models"
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DeepRacerError(f"Cannot create the folder {parent}: {error.strerror}.") from error
+    make_directory(parent)
     return parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
 
 

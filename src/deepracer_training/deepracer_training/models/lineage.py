@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from deepracer_inference.config import StrictModel, parse, parse_json
+from deepracer_inference.errors import UserError
 from deepracer_inference.files import read_text, write_atomic
 from deepracer_training.models.changes import Change
 from deepracer_training.models.folder import ModelFolder, model_names
+
+logger = logging.getLogger(__name__)
 
 LINEAGE = "lineage.json"
 
@@ -126,13 +130,16 @@ def orphan(name: str) -> list[str]:
 
 
 def _children(name: str) -> list[tuple[ModelFolder, Lineage]]:
-    folders = [ModelFolder.open(other) for other in model_names()]
-    pairs = [(folder, Lineage.read(folder)) for folder in folders]
-    return [
-        (folder, lineage)
-        for folder, lineage in pairs
-        if lineage and lineage.parent == name and not lineage.parent_deleted
-    ]
+    found = []
+    for folder in map(ModelFolder.open, model_names()):
+        try:
+            lineage = Lineage.read(folder)
+        except UserError as error:  # another model's damage is no reason to leave this one half renamed or deleted
+            logger.warning("Left as it is: %s", error)
+            continue
+        if lineage and lineage.parent == name and not lineage.parent_deleted:
+            found.append((folder, lineage))
+    return found
 
 
 def _descends(nodes: dict[str, Ancestor], name: str, ancestor: str) -> bool:

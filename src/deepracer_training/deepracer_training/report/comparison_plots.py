@@ -65,10 +65,11 @@ def curves_figure(compared: Sequence[Compared]) -> Figure | None:
     """Draw the training curves of all models in one figure; None if none has been trained here."""
     from matplotlib.figure import Figure
 
-    folders = list(dict.fromkeys(one.entry.folder for one in compared))
+    # A model with several evaluations has the colour of the first one.
+    folders = {one.entry.folder: index for index, one in reversed(list(enumerate(compared)))}
     trainings = [
         (index, folder.name, read_metrics(folder.metrics_jsonl))
-        for index, folder in enumerate(folders)
+        for folder, index in sorted(folders.items(), key=lambda pair: pair[1])
         if folder.metrics_jsonl.is_file()
     ]
     if not any(rows for _, _, rows in trainings):
@@ -118,6 +119,10 @@ def _finish_curve(axes: Axes, title: str, unit: str) -> None:
     axes.set_title(title)
     axes.set_xlabel("environment steps")
     axes.margins(x=0.01)
+    if not axes.lines:
+        axes.set(xticks=[], yticks=[])
+        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", va="center")
+        return
     axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value else "0")
     if unit:
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} {unit}")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from deepracer_inference.vehicle import Vehicle
     from deepracer_sim.objects import Objects
     from deepracer_sim.race.referee import Verdict
-    from deepracer_sim.simulator import CarStates, IntArray
+    from deepracer_sim.simulator import CarStates, FloatArray, IntArray
 
 FRUSTUM_NEAR, FRUSTUM_FAR = 0.2, 300.0
 """AWS's, m; the field of view is that of the vehicle file's camera."""
@@ -44,7 +44,7 @@ class ObjectParams:
             far=FRUSTUM_FAR,
         )
         self._seen: Objects | None = None
-        self._episodes = np.empty(0, np.int64)
+        self._poses: FloatArray = np.empty(0)
         self._closest: list[Any] = []
         self._visible: list[Any] = []
         self._lists: list[tuple[Any, ...]] = []
@@ -62,8 +62,8 @@ class ObjectParams:
             self._lists = [()] * cars
         else:
             # Boxes stay where they are until the next episode.
-            changed = np.flatnonzero(objects.episodes != self._episodes)
-        self._seen, self._episodes = objects, objects.episodes.copy()
+            changed = np.flatnonzero((objects.poses != self._poses).any(axis=(1, 2))).astype(np.int64)
+        self._seen, self._poses = objects, objects.poses.copy()
         if len(changed):
             self._list(objects, changed)
 
@@ -80,7 +80,7 @@ class ObjectParams:
             objects.arc_length[cars],
         )
         for car, places, *rest in zip(cars.tolist(), *(column.tolist() for column in columns), strict=True):
-            self._lists[car] = ([(x, y) for x, y in places], *rest)
+            self._lists[car] = (list(map(tuple, places)), *rest)
 
     def params(self, car: int) -> dict[str, Any]:
         """Return the object keys of one car; whoever gets them may change them."""

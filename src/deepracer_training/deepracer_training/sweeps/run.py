@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepracer_inference.errors import DeepRacerError, UserError
+from deepracer_inference.errors import UserError
 from deepracer_sim.tracks.library import load_track
 from deepracer_training.checkpoint import CheckpointFolder
 from deepracer_training.cloning import Start, clone
 from deepracer_training.control import Control
 from deepracer_training.evaluation import evaluate
-from deepracer_training.models.folder import ModelFolder
+from deepracer_training.models.folder import ModelFolder, locked, make_directory, model_names
 from deepracer_training.sweeps.record import (
     Sweep,
     SweepSettings,
@@ -26,7 +23,7 @@ from deepracer_training.sweeps.record import (
     score,
     sweep_folder,
 )
-from deepracer_training.sweeps.space import SearchSpace
+from deepracer_training.sweeps.space import Choice, SearchSpace
 from deepracer_training.training import Report, train
 
 if TYPE_CHECKING:
@@ -76,7 +73,8 @@ def run_sweep(
         DeepRacerError: A disk is full, another process runs this sweep, and so on; the next call goes on.
     """
     folder = sweep_folder(name)
-    with _locked(folder):
+    make_directory(folder)
+    with locked(folder / ".lock", f"Sweep {name!r} is run by another process; wait for it."):
         stored = read_sweep(folder)
         if stored is not None:
             check_settings(stored.settings, settings, name)
@@ -102,9 +100,7 @@ class _Sweep:
                 study.enqueue_trial(running[0].values)
             trial = study.ask()
             values = self.space.suggest(trial)
-            record = (
-                running[0] if running else TrialRecord(number=number, model=f"{self.name}-{number:02d}", values=values)
-            )
+            record = running[0] if running else self._new(number, values)
             self._keep(record)
             self.hooks.on_trial(record)
             try:
@@ -117,6 +113,15 @@ class _Sweep:
             self._keep(finished)
             self.hooks.on_trial(finished)
         return self.sweep, True
+
+    def _new(self, number: int, values: dict[str, Choice]) -> TrialRecord:
+        model = f"{self.name}-{number:02d}"
+        if model in model_names():
+            raise UserError(
+                f"there is a model {model!r} already, which is not of sweep {self.name!r}; rename or delete it, or "
+                "give the sweep another --name"
+            )
+        return TrialRecord(number=number, model=model, values=values)
 
     def _keep(self, record: TrialRecord) -> None:
         self.sweep = self.sweep.updated(record)
@@ -210,7 +215,7 @@ class _Sweep:
 
     def _model(self, record: TrialRecord) -> ModelFolder:
         """Return the model of a trial, made now unless an interrupted call has made it."""
-        with suppress(UserError):
+        if record.model in model_names():
             return ModelFolder.open(record.model)
         variant = self.space.apply(self.base.config, record.values)
         start: Start = "best" if self.settings.start == "best" else "last" if self.settings.start == "last" else "none"
@@ -227,21 +232,3 @@ class _Sweep:
         if self.settings.steps is not None:
             return min(counters.steps / self.settings.steps, 1.0), counters.steps
         return min(counters.wall_s / (60.0 * (self.settings.minutes or 1.0)), 1.0), counters.steps
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a sweep for this process."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise DeepRacerError(f"Cannot write {folder}: {error.strerror}.") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DeepRacerError(f"Sweep {folder.name!r} is run by another process; wait for it.") from error
-        yield
-    finally:
-        os.close(descriptor)

@@ -156,4 +156,7 @@ def _dimension(value: object, where: str) -> Range | tuple[Choice, ...]:
         raise UserError(f"{where}: a range with log: true begins above 0, not at {span.low:g}")
     if span.step is not None and (span.step <= 0.0 or (span.log and span.step != 1)):
         raise UserError(f"{where}: step must be positive, and does not go with log: true")
+    whole = isinstance(span.low, int) and isinstance(span.high, int)
+    if span.step is not None and (span.step > span.high - span.low or (whole and span.step % 1)):
+        raise UserError(f"{where}: step {span.step:g} does not fit between {span.low:g} and {span.high:g}")
     return span

@@ -114,7 +114,7 @@ def test_logs_of_a_model_are_exported_and_come_back(deepracer: Any, trained: Mod
         (["compare", "small"], "no evaluation yet"),
         (["compare", "small", "nobody"], "nobody"),
         (["compare", "small/1"], "no evaluation"),
-        (["compare", "small", "--laps", "0"], "number of laps"),
+        (["compare", "small", "--laps", "0"], "--laps"),
         (["compare", "small", "--seeds", "0"], "--seeds"),
         (["compare", "small", "-o", "page.pdf"], ".html"),
         (["sweep", "small", "--space", "nothing.yaml"], "There is no file nothing.yaml"),

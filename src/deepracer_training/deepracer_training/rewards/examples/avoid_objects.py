@@ -8,6 +8,7 @@ on the same line as the next object costs a toll, the higher the nearer it is. W
 STEPS_PER_SECOND = 15.0
 SPEED_OF_REWARD_1 = 2.0
 LOOK_AHEAD = 1.8
+LOOK_BACK = 0.7
 CLEARANCE = 0.45
 TOLL = 1.5
 CRASH = -2.0
@@ -33,15 +34,31 @@ def reward_function(params):
 
 
 def threat(params):
-    """Return 0 with a free way ahead, up to 1 right behind the next object and on the same line."""
+    """Return 0 with a free way, up to 1 right behind the next object and on the same line, or cutting in on the last.
+
+    What has just been passed is beside the car and out of its sight; who turns in at once hits it with the rear.
+    """
     if not params["objects_location"]:
         return 0.0
-    ahead = params["closest_objects"][1]
-    gap = (params["objects_distance"][ahead] - params["projection_distance"]) % params["track_length"]
-    beside = abs(side(params) - object_side(params, ahead))
-    if gap > LOOK_AHEAD or beside > CLEARANCE:
-        return 0.0
-    return (1.0 - gap / LOOK_AHEAD) * (1.0 - (beside / CLEARANCE) ** 2)
+    last_one, next_one = params["closest_objects"]
+    here, lap = params["projection_distance"], params["track_length"]
+    ahead = (params["objects_distance"][next_one] - here) % lap
+    behind = (here - params["objects_distance"][last_one]) % lap
+    return max(
+        closeness(ahead, LOOK_AHEAD) * nearness(params, next_one),
+        closeness(behind, LOOK_BACK) * nearness(params, last_one),
+    )
+
+
+def closeness(gap, reach):
+    """Return 1 beside an object, 0 farther than `reach` along the lap."""
+    return max(1.0 - gap / reach, 0.0)
+
+
+def nearness(params, index):
+    """Return 1 on the line of an object, 0 with CLEARANCE beside it."""
+    beside = abs(side(params) - object_side(params, index))
+    return max(1.0 - (beside / CLEARANCE) ** 2, 0.0)
 
 
 def side(params):

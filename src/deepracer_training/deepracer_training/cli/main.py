@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import typer
 
 from deepracer_inference.errors import DeepRacerError
-from deepracer_training.cli import models, runs, tracks, world
+from deepracer_training.cli import cameras, models, runs, tracks, world
 from deepracer_training.cli.output import fail
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ for command in (
     models.list_models,
     models.show,
     world.world,
+    cameras.cameras,
 ):
     app.command(name=command.__name__.removesuffix("_models"))(command)
 

@@ -369,14 +369,14 @@ def test_the_bridge_and_the_car_name_the_same_topics(car: tuple[Vehicle, Path]) 
     names = {
         "image": robot.findtext("gazebo/sensor/topic"),
         "odom": plugins["OdometryPublisher"].findtext("odom_topic"),
-        "joint_states": plugins["JointStatePublisher"].findtext("topic"),
         "cmd_vel": plugins["AckermannSteering"].findtext("topic"),
     }
     for name, topic in names.items():
         assert entries[topic or ""]["ros_topic_name"] == f"/gazebo/car_3/{name}"
         assert entries[topic or ""]["direction"] == ("ROS_TO_GZ" if name == "cmd_vel" else "GZ_TO_ROS")
-    # The plugin of deepracer_gazebo names its topic after the model.
-    assert entries["/car_3/placed"]["ros_topic_name"] == "/gazebo/car_3/placed"
+    # The plugins of deepracer_gazebo name their topics after the model.
+    for name in ("placed", "commanded", "joint_states"):
+        assert entries[f"/car_3/{name}"]["ros_topic_name"] == f"/gazebo/car_3/{name}"
     trigger = robot.findtext("gazebo/sensor/camera/trigger_topic") or ""
     assert entries[trigger]["direction"] == "ROS_TO_GZ"
     # ros2_control's controllers use the ROS topics of the bridge themselves.
@@ -384,7 +384,8 @@ def test_the_bridge_and_the_car_name_the_same_topics(car: tuple[Vehicle, Path]) 
         (each.text or "").split(":=") for each in robot_of(car, "ros2_control").findall("gazebo/plugin/ros/remapping")
     )
     assert remapped["/car_3/ackermann_steering_controller/reference"] == "/gazebo/car_3/cmd_vel"
-    assert remapped["/car_3/joint_states"] == "/gazebo/car_3/joint_states"
+    # The joints under these two names are gazebo_node's and the bridge's.
+    assert remapped["/car_3/joint_states"] not in ("/car_3/joint_states", "/gazebo/car_3/joint_states")
     assert robot_of(car, "ros2_control").findtext("gazebo/plugin/ros/namespace") == "/car_3"
 
 
@@ -392,7 +393,7 @@ def test_the_bridge_serves_the_world_once_and_every_car() -> None:
     for cars in (1, MAX_CARS):
         entries = entries_for(bridge(), cars)
         names = [str(entry.get("ros_topic_name", entry.get("service_name"))) for entry in entries]
-        assert len(names) == len(set(names)) == 4 + 5 * cars
+        assert len(names) == len(set(names)) == 4 + 6 * cars
         assert {name for name in names if name.startswith("/world")} == {
             f"/world/{WORLD_NAME}/control", f"/world/{WORLD_NAME}/set_pose"}  # fmt: skip
     # The file itself is that for one car.
@@ -424,13 +425,20 @@ def test_the_bridge_carries_what_gazebo_node_reads_and_writes() -> None:
     assert set(carried) == set(read) | written | {f"{RAW}/clock"}
 
 
-def test_the_car_loads_the_plugin_that_we_build(car: tuple[Vehicle, Path]) -> None:
+def test_the_car_loads_the_plugins_that_we_build(car: tuple[Vehicle, Path]) -> None:
     package = ROOT / "src" / "deepracer_gazebo"
     for drive in ("gazebo", "ros2_control"):
+        plugins = {each.get("name"): each for each in robot_of(car, drive).findall("gazebo/plugin")}
         # The last one, so that it can take back what the drives before it have asked for in the same step.
-        plugin = robot_of(car, drive).findall("gazebo/plugin")[-1]
-        assert f"add_library({plugin.get('filename')} SHARED" in (package / "CMakeLists.txt").read_text()
-        assert f"GZ_ADD_PLUGIN({plugin.get('name')}," in (package / "src" / "standstill.cpp").read_text()
+        assert list(plugins)[-1] == "deepracer_gazebo::Standstill"
+        for name, source in (
+            ("Standstill", "standstill"),
+            ("JointStates", "joint_states"),
+            ("CommandEcho", "command_echo"),
+        ):
+            file = plugins[f"deepracer_gazebo::{name}"].get("filename")
+            assert f"add_library({file} SHARED src/{source}.cpp)" in (package / "CMakeLists.txt").read_text()
+            assert f"GZ_ADD_PLUGIN(deepracer_gazebo::{name}," in (package / "src" / f"{source}.cpp").read_text()
 
 
 def test_without_a_simulator_there_is_none_of_it(car: tuple[Vehicle, Path]) -> None:

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from deepracer_inference.vehicle import load_vehicle
 from deepracer_sim.gazebo.lockstep import GazeboError, GazeboLockStep
 from deepracer_sim.gazebo.simulator import GazeboSimulator, delay_steps
 from deepracer_sim.gazebo.transport import (
     ClockEvent,
+    CommandedEvent,
     Event,
     MotionEvent,
     PictureEvent,
@@ -62,7 +64,7 @@ class FakeGazebo:
         self._now = 0.0
         self._number = itertools.count()
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
-        self._inbox: list[Event] = []
+        self.inbox: list[Event] = []
         self._last: dict[object, float] = {}
         self._at(0.0, self._loop)
 
@@ -73,12 +75,12 @@ class FakeGazebo:
 
     def receive(self, timeout_s: float) -> Sequence[Event]:
         end = self._now + timeout_s
-        while not self._inbox and self._queue and self._queue[0][0] <= end:
+        while not self.inbox and self._queue and self._queue[0][0] <= end:
             self._now, _, action = heapq.heappop(self._queue)
             action()
-        if not self._inbox:
+        if not self.inbox:
             self._now = end
-        taken, self._inbox = self._inbox, []
+        taken, self.inbox = self.inbox, []
         return taken
 
     def pause(self) -> None:
@@ -90,8 +92,12 @@ class FakeGazebo:
 
         self._request("control", start)
 
-    def command(self, car: int, steering_angle: float, speed: float) -> None:
-        self._send("command", ("command", car), lambda: setattr(self.cars[car], "command", (steering_angle, speed)))
+    def command(self, car: int, time_ns: int, steering_angle: float, speed: float) -> None:
+        def take() -> None:
+            self.cars[car].command = steering_angle, speed
+            self._event("commanded", CommandedEvent(car, time_ns), car)
+
+        self._send("command", ("command", car), take)
 
     def place(self, car: int, pose: Pose) -> None:
         def put_down() -> None:
@@ -139,7 +145,7 @@ class FakeGazebo:
 
     def _event(self, kind: str, event: Event, car: int = 0) -> None:
         if kind not in self.stopped:
-            self._send(kind, (kind, car), lambda: self._inbox.append(event))
+            self._send(kind, (kind, car), lambda: self.inbox.append(event))
 
     def _send(self, kind: str, topic: object, action: Callable[[], None]) -> None:
         """Deliver later; messages on one topic keep their order, those on different topics do not."""
@@ -162,11 +168,15 @@ class FakeGazebo:
         for _ in range(2 if self.repeat(kind) else 1):
             action()
 
+    def later(self, action: Callable[[], None]) -> None:
+        """Do something when the next period runs."""
+        self._at(0.003, action)
+
     def _at(self, delay_s: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._queue, (self._now + delay_s, next(self._number), action))
 
 
-def picture(pose: Pose) -> np.ndarray:
+def picture(pose: Pose) -> NDArray[np.uint8]:
     """Whole millimetres of x and y, as two columns of pixels of three bytes."""
     numbers = [round(value * 1000.0) & 0xFFFFFF for value in pose[:2]]
     row = [[n >> 16, n >> 8 & 255, n & 255] for n in numbers]
@@ -254,8 +264,10 @@ def test_no_wrong_picture_and_no_lost_command_over_a_way_that_delays_drops_repea
     gazebo = FakeGazebo(3, seed, jitter_s=0.004)
     lockstep = connected(gazebo)
     luck = random.Random(seed)
-    gazebo.drop = lambda kind: kind in ("trigger", "clock") and luck.random() < 0.2
-    gazebo.repeat = lambda kind: kind in ("motion", "steering", "placed") and luck.random() < 0.2
+    gazebo.drop = lambda kind: kind in ("trigger", "clock", "command", "commanded") and luck.random() < 0.2
+    gazebo.repeat = lambda kind: (
+        kind in ("motion", "steering", "placed", "command", "commanded") and luck.random() < 0.2
+    )
     for number in range(40):
         if luck.random() < 0.3:
             places = {car: (luck.uniform(-3, 3), luck.uniform(-3, 3), 0.0) for car in luck.sample(range(3), 2)}
@@ -263,11 +275,11 @@ def test_no_wrong_picture_and_no_lost_command_over_a_way_that_delays_drops_repea
             for car, pose in places.items():
                 assert np.array_equal(lockstep.frames[car], picture(pose))
         lockstep.advance([(0.0, 0.01 * number + car) for car in range(3)])
-        for index, car in enumerate(gazebo.cars):
-            assert lockstep.motions[index].pose == car.pose and lockstep.motions[index].time_ns == gazebo.time_ns
-            assert np.array_equal(lockstep.frames[index], picture(car.pose))
-            # Never later than a step or two, and never in the period before.
-            assert car.driven[-1] == (0.0, 0.01 * number + index)
+        for index, driver in enumerate(gazebo.cars):
+            assert lockstep.motions[index].pose == driver.pose and lockstep.motions[index].time_ns == gazebo.time_ns
+            assert np.array_equal(lockstep.frames[index], picture(driver.pose))
+            # From the second step on; the first is driven with the command of the period before.
+            assert driver.driven[-STEPS_PER_PERIOD + 1 :] == [(0.0, 0.01 * number + index)] * (STEPS_PER_PERIOD - 1)
 
 
 def test_a_world_that_starts_in_the_middle_of_a_period_and_runs_is_brought_to_a_whole_one() -> None:
@@ -299,12 +311,10 @@ def test_joints_of_an_earlier_step_of_the_period_are_enough_if_the_last_message_
     gazebo = FakeGazebo(1)
     lockstep = connected(gazebo, timeout_s=3.0)
     gazebo.stopped.add("steering")
-    for shift, number in ((2, 1), (1, 2)):
-        stamp = lockstep.time_ns + PERIOD_NS - shift * STEP_NS
-        gazebo._at(0.0, lambda stamp=stamp, number=number: gazebo._inbox.append(SteeringEvent(0, stamp, 0.1 * number)))  # type: ignore[misc]
-        if number == 1:
-            lockstep.advance([(0.1, 1.0)])
-            assert lockstep.steering == [0.1]
+    stamp = lockstep.time_ns + PERIOD_NS - 2 * STEP_NS
+    gazebo.later(lambda: gazebo.inbox.append(SteeringEvent(0, stamp, 0.1)))
+    lockstep.advance([(0.1, 1.0)])
+    assert lockstep.steering == [0.1]
 
 
 def test_a_car_without_the_plugin_and_a_car_that_ignores_commands_are_named() -> None:
@@ -313,6 +323,11 @@ def test_a_car_without_the_plugin_and_a_car_that_ignores_commands_are_named() ->
     gazebo.stopped.add("plugin")
     with pytest.raises(GazeboError, match=r"car_1 did not confirm to have been put down.*Standstill"):
         lockstep.place({1: (0.0, 0.0, 0.0)})
+    mute = FakeGazebo(2)
+    lockstep = connected(mute, timeout_s=2.0)
+    mute.stopped.add("commanded")
+    with pytest.raises(GazeboError, match=r"car_0, car_1 did not confirm a command.*CommandEcho"):
+        lockstep.advance([(0.0, 1.0)] * 2)
     deaf = FakeGazebo(1)
     deaf.drop = lambda kind: kind == "command"
     with pytest.raises(GazeboError, match="movement of car_0 after a command"):

@@ -4,6 +4,7 @@ The order of one period, and why (measured on gz-sim 8.14):
 
 1. The server is paused at time t, and everything of t has come.
 2. Commands are given, and only now: while the last step of the period before is still running, they would act in it.
+   They travel by other ways than requests for steps, so each has to be confirmed by the server before step 3.
 3. `multi_step`. Its answer says "accepted"; a clock message with the target time says that the last step has begun;
    the clock message after that one is sent by the next, paused loop, so the step is over.
 4. One trigger for all cameras, while paused. A camera with a rate of its own counts whole milliseconds and drifts
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from deepracer_inference.errors import DeepRacerError
 from deepracer_sim.gazebo.transport import (
     ClockEvent,
+    CommandedEvent,
     MotionEvent,
     PictureEvent,
     PlacedEvent,
@@ -34,9 +36,9 @@ from deepracer_sim.gazebo.transport import (
 
 SLICE_S = 0.1
 """Longest uninterrupted wait: Ctrl-C is noticed within this time."""
-TRIGGER_S = 0.5
-"""A trigger that nothing follows is given again after this time. It then was too early, before the cameras or the topic
-were there; a second picture of the same moment does no harm."""
+AGAIN_S = 0.5
+"""A trigger or command that nothing follows is given again after this time. It was too early, before the cameras or
+the topics were there; a second picture of the same moment, or the same command twice, does no harm."""
 JOINTS_S = 0.1
 """So long the joints of exactly the end of a period are waited for."""
 PLACE_TOLERANCE = 1e-6
@@ -102,6 +104,7 @@ class GazeboLockStep:
         self._fresh = [False] * cars
         self._owed = [0] * cars
         self._placed: dict[int, Pose] = {}
+        self._commanded_ns = [-1] * cars
         self._clocks = 0
         self._latest_ns = -1
         self._awake = False
@@ -131,13 +134,14 @@ class GazeboLockStep:
             )
         if whole % self._steps:
             # Odometry comes once in a period, at its end only if periods begin at multiples of it.
-            self._run(self._steps - whole % self._steps)
+            self._run(self._steps - whole % self._steps, deadline_s)
         while True:
             for car in range(self._cars):
-                self._transport.command(car, *PROBE)
-            self._run(self._steps)
+                self._transport.command(car, self.time_ns, *PROBE)
+            # The first picture can hold the server up for seconds, until the renderer has started.
+            self._run(self._steps, deadline_s)
             self._transport.trigger()
-            wait_until = min(self._transport.now() + TRIGGER_S, deadline_s)
+            wait_until = min(self._transport.now() + AGAIN_S, deadline_s)
             while self._silent() and self._transport.now() < wait_until:
                 self._take(wait_until)
             if not (silent := self._silent()):
@@ -157,8 +161,7 @@ class GazeboLockStep:
         """
         if self._delay_steps:
             self._run(self._delay_steps)
-        for car, command in enumerate(commands):
-            self._transport.command(car, *command)
+        self._command(dict(enumerate(commands)))
         self._run(self._steps - self._delay_steps)
         self._owed = [0] * self._cars
         self._look(range(self._cars))
@@ -179,9 +182,9 @@ class GazeboLockStep:
             GazeboError: No answer, or a wrong one.
         """
         self._drain(poses)
+        # First, because the old command would turn the wheels again.
+        self._command(dict.fromkeys(poses, (0.0, 0.0)))
         for car, pose in poses.items():
-            # First, because the old command would turn the wheels again.
-            self._transport.command(car, 0.0, 0.0)
             self._placed.pop(car, None)
             self._transport.place(car, pose)
         self._await(
@@ -196,7 +199,24 @@ class GazeboLockStep:
             self.motions[car] = MotionEvent(car, self.time_ns, pose, 0.0, 0.0, 0.0)
             self.steering[car] = 0.0
 
-    def _run(self, steps: int) -> None:
+    def _command(self, commands: Mapping[int, tuple[float, float]]) -> None:
+        """Give commands to cars, and wait until all have arrived."""
+        for car in commands:
+            self._commanded_ns[car] = -1
+        deadline = self._transport.now() + self._timeout_s
+        while missing := [car for car in commands if self._commanded_ns[car] != self.time_ns]:
+            if self._transport.now() >= deadline:
+                raise GazeboError(
+                    f"Gazebo did not answer in time: {_names(missing)} did not confirm a command; has the model the "
+                    "plugin deepracer_gazebo::CommandEcho?"
+                )
+            for car in missing:
+                self._transport.command(car, self.time_ns, *commands[car])
+            again = min(self._transport.now() + AGAIN_S, deadline)
+            while self._transport.now() < again and any(self._commanded_ns[car] != self.time_ns for car in missing):
+                self._take(again)
+
+    def _run(self, steps: int, deadline_s: float | None = None) -> None:
         """Let so many steps pass, and wait until the last one is over."""
         target = self.time_ns + steps * self._step_ns
         began, self.time_ns = self.time_ns, target
@@ -206,6 +226,7 @@ class GazeboLockStep:
         self._await(
             lambda: self._clocks >= 2,
             lambda: f"the time {target} ns was not reached from {began} ns; the newest is {self._latest_ns} ns",
+            deadline_s,
         )
 
     def _look(self, cars: Iterable[int]) -> None:
@@ -223,13 +244,13 @@ class GazeboLockStep:
             self._transport.trigger()
             for car in range(self._cars):
                 self._owed[car] += 1
-            again = min(self._transport.now() + TRIGGER_S, deadline)
+            again = min(self._transport.now() + AGAIN_S, deadline)
             while not all(self._fresh[car] for car in wanted) and self._transport.now() < again:
                 self._take(again)
 
     def _drain(self, cars: Iterable[int]) -> None:
         """Take the pictures of now that are still on the way: those after a re-placement have the same stamp."""
-        quiet = self._transport.now() + TRIGGER_S
+        quiet = self._transport.now() + AGAIN_S
         while any(self._owed[car] > 0 for car in cars) and self._transport.now() < quiet:
             self._take(quiet)
         for car in cars:
@@ -262,6 +283,8 @@ class GazeboLockStep:
                     self._check_not_ahead(time_ns, f"the joints of car_{car}")
                     if time_ns > self._steering_ns[car]:
                         self.steering[car], self._steering_ns[car] = angle, time_ns
+                case CommandedEvent(car=car, time_ns=time_ns):
+                    self._commanded_ns[car] = time_ns
                 case PlacedEvent(car=car, pose=pose):
                     self._placed[car] = pose
 

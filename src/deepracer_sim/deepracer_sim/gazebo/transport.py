@@ -57,6 +57,15 @@ class SteeringEvent:
 
 
 @dataclass(frozen=True)
+class CommandedEvent:
+    """A command has reached the server, where the next step finds it."""
+
+    car: int
+    time_ns: int
+    """The command's stamp."""
+
+
+@dataclass(frozen=True)
 class PlacedEvent:
     """The Standstill plugin has taken a pose for one car, and everything that moved in it is at rest."""
 
@@ -64,7 +73,7 @@ class PlacedEvent:
     pose: Pose
 
 
-Event = ClockEvent | PictureEvent | MotionEvent | SteeringEvent | PlacedEvent
+Event = ClockEvent | PictureEvent | MotionEvent | SteeringEvent | CommandedEvent | PlacedEvent
 
 
 class Transport(Protocol):
@@ -94,8 +103,11 @@ class Transport(Protocol):
         """
         ...
 
-    def command(self, car: int, steering_angle: float, speed: float) -> None:
-        """Give a car a command (rad, m/s) that is kept until the next one."""
+    def command(self, car: int, time_ns: int, steering_angle: float, speed: float) -> None:
+        """Give a car a command (rad, m/s) that is kept until the next one.
+
+        It is confirmed by an event with the same stamp. Giving it again does no harm.
+        """
         ...
 
     def place(self, car: int, pose: Pose) -> None:

@@ -8,6 +8,7 @@ from rclpy.node import Node
 
 from deepracer_inference.vehicle import Vehicle
 from deepracer_sim.gazebo.simulator import GazeboSimulator
+from deepracer_sim.nodes.gazebo_services import GazeboServices
 from deepracer_sim.nodes.gazebo_transport import GazeboTransport
 from deepracer_sim.nodes.simulator_server import SimulatorServer
 from deepracer_sim.nodes.simulator_settings import GazeboSettings
@@ -22,8 +23,9 @@ def make_server(name: str) -> SimulatorServer[GazeboSettings]:
 def _build(
     node: Node, settings: GazeboSettings, track: Track, vehicle: Vehicle, interrupt: Callable[[], None]
 ) -> GazeboSimulator:
-    transport = GazeboTransport(node, settings.cars, vehicle.geometry.wheelbase, timeout_s=settings.timeout)
-    transport.wait_for_services(settings.connect_timeout)
+    services = GazeboServices(node, settings.timeout)
+    services.wait(settings.connect_timeout)
+    transport = GazeboTransport(node, settings.cars, vehicle.geometry.wheelbase, services)
     node.get_logger().info("waiting for the world and its cars")
     return GazeboSimulator(
         track,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from geometry_msgs.msg import PoseStamped, TwistStamped
 from nav_msgs.msg import Odometry
@@ -16,10 +16,11 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool
 
 from deepracer_inference.nodes.encoding import command_to_twist
-from deepracer_inference.nodes.messages import from_time, image_to_frame, pose_to_planar
+from deepracer_inference.nodes.messages import from_time, image_to_frame, pose_to_planar, to_time
 from deepracer_inference.nodes.receiver import Receiver
 from deepracer_sim.gazebo.transport import (
     ClockEvent,
+    CommandedEvent,
     Event,
     MotionEvent,
     PictureEvent,
@@ -28,46 +29,58 @@ from deepracer_sim.gazebo.transport import (
     SteeringEvent,
 )
 from deepracer_sim.nodes.car_topics import car_namespace
-from deepracer_sim.nodes.gazebo_services import GazeboServices
 
 RAW = "/gazebo"
 """Namespace of what the bridge and the controllers publish and listen to; only this node reads it."""
-PARTS = ((Image, "image"), (Odometry, "odom"), (JointState, "joint_states"), (PoseStamped, "placed"))
+PARTS = (
+    (Image, "image"),
+    (Odometry, "odom"),
+    (JointState, "joint_states"),
+    (TwistStamped, "commanded"),
+    (PoseStamped, "placed"),
+)
 HINGES = ("left_steering_hinge_joint", "right_steering_hinge_joint")
 RELIABLE_QOS = QoSProfile(depth=50)
 CLOCK_QOS = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
 """The clock is repeated 700 times a second; one that is lost does no harm."""
 
 
+class WorldServices(Protocol):
+    """The world's services; `GazeboServices` calls those of the bridge."""
+
+    def pause(self) -> None:
+        """Stop the simulated time."""
+        ...
+
+    def multi_step(self, steps: int) -> None:
+        """Start steps of a paused world."""
+        ...
+
+    def set_pose(self, model: str, pose: Pose) -> None:
+        """Ask for a model at another place."""
+        ...
+
+
 class GazeboTransport:
     """Implements `deepracer_sim.gazebo.transport.Transport`."""
 
-    def __init__(self, node: Node, cars: int, wheelbase: float, *, timeout_s: float) -> None:
+    def __init__(self, node: Node, cars: int, wheelbase: float, services: WorldServices) -> None:
         """Subscribe and advertise.
 
         Args:
             node: May be spun by an executor.
             cars: Number of cars N.
             wheelbase: m; commands travel as twists.
-            timeout_s: A service's reply that takes longer is an error.
+            services: Of the world.
         """
-        self._node, self._wheelbase = node, wheelbase
+        self._services, self._wheelbase = services, wheelbase
         names = [f"{RAW}/{car_namespace(car)}" for car in range(cars)]
         topics = [(Clock, f"{RAW}/clock"), *((kind, f"{name}/{topic}") for name in names for kind, topic in PARTS)]
         profiles = [CLOCK_QOS, *[RELIABLE_QOS] * (len(topics) - 1)]
         self._inbox = Receiver(node, topics, profiles)
-        self._services = GazeboServices(node, timeout_s)
         self._commands = [node.create_publisher(TwistStamped, f"{name}/cmd_vel", RELIABLE_QOS) for name in names]
         self._trigger = node.create_publisher(Bool, f"{RAW}/camera_trigger", RELIABLE_QOS)
         self._twist = TwistStamped()
-
-    def wait_for_services(self, timeout_s: float) -> None:
-        """Wait for the world's services.
-
-        Raises:
-            GazeboError: They do not appear.
-        """
-        self._services.wait(timeout_s)
 
     def now(self) -> float:
         """Return a steady clock, s."""
@@ -85,8 +98,9 @@ class GazeboTransport:
         """Start steps; see `Transport.multi_step`."""
         self._services.multi_step(steps)
 
-    def command(self, car: int, steering_angle: float, speed: float) -> None:
+    def command(self, car: int, time_ns: int, steering_angle: float, speed: float) -> None:
         """Give a car a command; see `Transport.command`."""
+        self._twist.header.stamp = to_time(time_ns)
         self._twist.twist.linear.x, self._twist.twist.angular.z = command_to_twist(
             steering_angle, speed, self._wheelbase
         )
@@ -107,6 +121,8 @@ class GazeboTransport:
         if isinstance(message, PoseStamped):
             return PlacedEvent(car, pose_to_planar(message.pose))
         stamp = from_time(message.header.stamp)
+        if isinstance(message, TwistStamped):
+            return CommandedEvent(car, stamp)
         if isinstance(message, Image):
             return PictureEvent(car, stamp, image_to_frame(message))
         if isinstance(message, JointState):

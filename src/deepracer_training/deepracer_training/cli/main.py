@@ -13,6 +13,7 @@ import typer
 from deepracer_inference.cli import calibration, car
 from deepracer_inference.cli.run import run
 from deepracer_training.cli import (
+    cameras,
     comparison,
     deploy,
     exchange,
@@ -56,7 +57,7 @@ COMMANDS: dict[str, list[Callable[..., None]]] = {
         exchange.export_logs,
     ],
     "Put on a car": [deploy.export, deploy.deploy, deploy.rollback, calibration.calibrate, deploy.protractor],
-    "Tracks and worlds": [world.world],
+    "Tracks and worlds": [world.world, cameras.cameras],
 }
 for panel, commands in COMMANDS.items():
     for command in commands:

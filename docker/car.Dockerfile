@@ -8,7 +8,16 @@ ENV DEBIAN_FRONTEND=noninteractive PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CH
 RUN apt-get update && apt-get install -y --no-install-recommends \
       python3-colcon-common-extensions \
       python3-pip \
+      ros-jazzy-ackermann-steering-controller \
+      ros-jazzy-controller-manager \
+      ros-jazzy-joint-state-broadcaster \
+      ros-jazzy-joint-state-topic-hardware-interface \
+      ros-jazzy-joy \
       ros-jazzy-robot-state-publisher \
+      ros-jazzy-ros2bag \
+      ros-jazzy-rosbag2-storage-mcap \
+      ros-jazzy-teleop-twist-joy \
+      ros-jazzy-twist-mux \
       ros-jazzy-xacro \
     && rm -rf /var/lib/apt/lists/*
 
@@ -20,7 +29,7 @@ COPY constraints.txt /opt/constraints.txt
 RUN sed -i -E '/^(numpy|opencv-python-headless|ml_dtypes|setuptools)==/d' /opt/constraints.txt \
     && printf 'numpy<2\nsetuptools<80\n' >> /opt/constraints.txt \
     && PIP_BREAK_SYSTEM_PACKAGES=1 pip install --ignore-installed -c /opt/constraints.txt \
-         numpy onnxruntime opencv-python-headless pydantic PyYAML
+         numpy onnxruntime opencv-python-headless pydantic PyYAML rich typer
 
 COPY src/deepracer_inference /opt/workspace/src/deepracer_inference
 COPY src/deepracer_bringup /opt/workspace/src/deepracer_bringup

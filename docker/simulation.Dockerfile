@@ -11,14 +11,20 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
       ros-jazzy-controller-manager \
       ros-jazzy-gz-ros2-control \
       ros-jazzy-joint-state-broadcaster \
+      ros-jazzy-joint-state-topic-hardware-interface \
+      ros-jazzy-joy \
       ros-jazzy-robot-state-publisher \
       ros-jazzy-ros-gz \
+      ros-jazzy-ros2bag \
+      ros-jazzy-rosbag2-storage-mcap \
       ros-jazzy-rqt-console \
       ros-jazzy-rqt-gui \
       ros-jazzy-rqt-plot \
       ros-jazzy-rqt-reconfigure \
       ros-jazzy-rqt-runtime-monitor \
       ros-jazzy-rviz2 \
+      ros-jazzy-teleop-twist-joy \
+      ros-jazzy-twist-mux \
       ros-jazzy-xacro \
     && rm -rf /var/lib/apt/lists/*
 
@@ -40,6 +46,7 @@ RUN sed -i -E '/^(numpy|opencv-python-headless|ml_dtypes|setuptools)==/d' /opt/c
          opencv-python-headless pillow pydantic PyYAML rich safetensors scipy shapely tensorboard typer
 
 COPY src /opt/workspace/src
+COPY plugins /opt/workspace/plugins
 RUN cd /opt/workspace && source /opt/ros/jazzy/setup.bash \
     && colcon build --merge-install --install-base /opt/deepracer \
     && rm -rf build log

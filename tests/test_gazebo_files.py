@@ -426,7 +426,7 @@ def test_the_bridge_carries_what_gazebo_node_reads_and_writes() -> None:
 
 
 def test_the_car_loads_the_plugins_that_we_build(car: tuple[Vehicle, Path]) -> None:
-    package = ROOT / "src" / "deepracer_gazebo"
+    package = ROOT / "plugins" / "deepracer_gazebo"
     for drive in ("gazebo", "ros2_control"):
         plugins = {each.get("name"): each for each in robot_of(car, drive).findall("gazebo/plugin")}
         # The last one, so that it can take back what the drives before it have asked for in the same step.

@@ -216,7 +216,7 @@ def test_gazebo_gets_world_bridge_cars_and_node(gazebo: Stage, tmp_path: Path, d
     entries = yaml.safe_load(Path(bridge["config_file"]).read_text())
     for car in range(2):
         assert {e["ros_topic_name"] for e in entries if f"/car_{car}/" in e.get("ros_topic_name", "")} == {
-            f"/gazebo/car_{car}/{name}" for name in ("cmd_vel", "image", "odom", "joint_states", "placed")
+            f"/gazebo/car_{car}/{name}" for name in ("cmd_vel", "commanded", "image", "odom", "joint_states", "placed")
         }
 
     robots = [ElementTree.fromstring(each["robot_description"]) for each in gazebo.parameters("robot_state_publisher")]

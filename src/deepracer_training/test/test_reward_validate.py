@@ -258,8 +258,8 @@ def test_driving_situations_are_consecutive_steps(rectangle: Track, vehicle: Veh
     assert np.diff([one["progress"] for one in drive]) == pytest.approx(100 * 0.1 / 24, rel=0.5)
 
 
-def test_there_are_three_examples_to_start_from() -> None:
-    assert example_names() == ["follow_center", "progress", "stay_inside_and_fast"]
+def test_there_are_examples_to_start_from() -> None:
+    assert example_names() == ["avoid_objects", "follow_center", "progress", "stay_inside_and_fast"]
     assert all(example_summary(name) for name in example_names())
     with pytest.raises(UserError, match="did you mean 'progress'"):
         example_source("progres")

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from deepracer_inference.errors import UserError
+from deepracer_inference.observation import ObservationSpec
 from deepracer_inference.vehicle import load_vehicle
 from deepracer_sim.camera.world import World
 from deepracer_sim.embedded import EmbeddedSimulator
@@ -20,7 +21,7 @@ from deepracer_sim.race.rules import EpisodeStatus, RaceRules
 from deepracer_sim.simulator import Simulator
 from deepracer_sim.tracks.library import load_track
 from deepracer_training.environment import Episode, RacingEnv
-from deepracer_training.models.config import ModelConfig
+from deepracer_training.models.config import ROLLOUT_LIMIT_BYTES, ModelConfig
 from deepracer_training.networks import ActorCritic
 from deepracer_training.observations import ArrayObservation, Observation, as_tensors, stack, take
 from deepracer_training.ppo import PPO, PPOSettings, Rollout
@@ -125,7 +126,12 @@ class Learner:
         if training.update_schedule == "fixed_horizon":
             return steps == training.horizon_steps
         wanted = self.config.hyperparameters.num_episodes_between_training
-        return episodes >= wanted or (steps + 1) * self.env.num_envs > MAX_ROLLOUT_STEPS
+        return episodes >= wanted or (steps + 1) * self.env.num_envs > longest_rollout(self.config.observation)
+
+
+def longest_rollout(observation: ObservationSpec) -> int:
+    """Return how many steps of all cars together one rollout may have: AWS's number, or what memory allows."""
+    return min(MAX_ROLLOUT_STEPS, ROLLOUT_LIMIT_BYTES // observation.size_bytes)
 
 
 @dataclass(frozen=True)

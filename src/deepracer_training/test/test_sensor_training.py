@@ -19,6 +19,7 @@ from deepracer_training.agents import make_agent
 from deepracer_training.checkpoint import CheckpointFolder, restore
 from deepracer_training.evaluation import evaluate
 from deepracer_training.export import onnx_bytes
+from deepracer_training.learner import longest_rollout
 from deepracer_training.models.config import ModelConfig, preset_config
 from deepracer_training.models.folder import ModelFolder
 from deepracer_training.networks import ActorCritic
@@ -111,3 +112,10 @@ def test_a_batch_of_sensors_is_cut_and_joined_like_a_tensor() -> None:
     halves = flat.chunk(2)
     assert [len(half) for half in halves] == [6, 6]
     assert torch.cat([half.tensors["a"] for half in halves]).equal(flat.tensors["a"])
+
+
+def test_a_rollout_of_whole_episodes_is_cut_where_memory_ends() -> None:
+    aws = ObservationSpec(width=160, height=120, crop_top=0.0)
+    assert longest_rollout(aws) == 10_000
+    both = aws.model_copy(update={"sensors": ("FRONT_FACING_CAMERA", "STEREO_CAMERAS")})
+    assert longest_rollout(both) == 2**28 // (3 * 160 * 120)

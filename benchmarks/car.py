@@ -107,9 +107,9 @@ class Bench:
         self._message.header.stamp = to_time(time.monotonic_ns())
         self._images.publish(self._message)
 
-    def stream(self, condition: Callable[[], bool], rate_hz: float = 15.0) -> None:
-        """Publish images until something is true."""
-        deadline = time.monotonic() + PATIENCE_S
+    def stream(self, condition: Callable[[], bool], rate_hz: float = 15.0, images: int = 0) -> None:
+        """Publish images until something is true, which takes as many images at least."""
+        deadline = time.monotonic() + PATIENCE_S + images / rate_hz
         while not condition():
             if time.monotonic() > deadline:
                 raise SystemExit(f"nothing happened within a minute; the nodes say:\n{self.log.read_text()}")
@@ -166,7 +166,7 @@ def overhead(bench: Bench, policy: Path, images: int) -> dict[str, Any]:
     assert bench.first_command is not None
     start = bench.first_command - begin
     wanted = bench._count + images
-    bench.stream(lambda: bench._count >= wanted, rate_hz=30.0)
+    bench.stream(lambda: bench._count >= wanted, rate_hz=30.0, images=images)
     bench.stream(lambda: "image to PWM p99" in bench.values and "network p99" in bench.values)
     network = bare_ms(policy)
     stages = {name: float(value.split()[0]) for name, value in bench.values.items() if value.endswith(" ms")}

@@ -15,9 +15,6 @@ from deepracer_inference.errors import UserError
 from deepracer_inference.files import read_text
 from deepracer_inference.vehicle import PwmChannel, Vehicle
 
-AWS_PATH = Path("/opt/aws/deepracer/calibration.json")
-"""Where AWS's software keeps it on a DeepRacer."""
-
 
 class _Channel(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="ignore", frozen=True)

@@ -144,11 +144,6 @@ class Camera(StrictModel):
         return self.model_copy(update={"y": self.y + half}), self.model_copy(update={"y": self.y - half})
 
     @property
-    def vertical_fov(self) -> float:
-        """Angle between the upper and the lower edge of the image (rad)."""
-        return 2.0 * math.atan(0.5 * self.height_px / self.focal_px)
-
-    @property
     def focal_px(self) -> float:
         """Focal length in pixels."""
         return 0.5 * self.width_px / math.tan(0.5 * self.horizontal_fov)

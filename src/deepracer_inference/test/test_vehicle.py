@@ -41,14 +41,14 @@ def test_control_period_is_one_frame(deepracer: Vehicle) -> None:
 
 
 def test_camera_intrinsics_are_those_of_a_pinhole() -> None:
-    # 90 deg: the half width is one focal length; 160 x 120 is 4:3, so tan(vertical/2) = 3/4.
+    # 90 deg: the half width is one focal length.
     camera = Camera(x=0.0, y=0.0, z=0.1, pitch=0.0, horizontal_fov=math.pi / 2)
     assert camera.focal_px == pytest.approx(80.0)
-    assert camera.vertical_fov == pytest.approx(2 * math.atan(0.75))
 
 
 def test_deepracer_camera_sees_what_aws_computed(deepracer: Vehicle) -> None:
-    assert math.degrees(deepracer.camera.vertical_fov) == pytest.approx(50.9, abs=0.05)
+    camera = deepracer.camera
+    assert math.degrees(2 * math.atan(60 / camera.focal_px)) == pytest.approx(50.9, abs=0.05)
 
 
 def test_axle_distances_add_up(deepracer: Vehicle) -> None:

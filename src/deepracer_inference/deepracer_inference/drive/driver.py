@@ -74,11 +74,6 @@ class Driver:
         self.motion = NEUTRAL
         self._shut()
 
-    @property
-    def guard_pid(self) -> int:
-        """Process of the guard."""
-        return self._guard.pid
-
     def _open(self) -> None:
         board = PwmBoard(self._vehicle.pwm, self._calibration.neutral, self._sysfs)
         try:

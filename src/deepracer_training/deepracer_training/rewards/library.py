@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 
 from deepracer_inference.config import nearest
@@ -38,8 +37,3 @@ def example_source(name: str) -> str:
         UserError: There is no such example.
     """
     return example_path(name).read_text(encoding="utf-8")
-
-
-def example_summary(name: str) -> str:
-    """Return the first line of an example's docstring, for lists."""
-    return (ast.get_docstring(ast.parse(example_source(name))) or "").partition("\n")[0]

@@ -49,6 +49,9 @@ UNKNOWN = "_UNKNOWN_"
 RESEND_S = 0.5
 """DDS repeats by itself what a reader misses that had not seen the writer yet, but only after up to 3 s."""
 
+NAMES_S = 4.0
+"""So long a message waits for the names of nodes, which DDS may tell up to 3 s after their topics."""
+
 ANSWER_S = 5.0
 """So long a simulator may take to tell its parameters."""
 
@@ -245,8 +248,8 @@ class RosSimulator:
             return f"{self.cars} cars are to be driven, but the simulator has more: {beyond} exists"
         for car in range(self.cars):
             commands, poses = self._inputs(car)
-            if drivers := self._publishers(commands):
-                return f"{commands} is already commanded by {', '.join(drivers)}"
+            if self._publishers(commands):
+                return f"{commands} is already commanded by {self._introduced(commands)}"
             if not self._node.count_subscribers(commands) or not self._node.count_subscribers(poses):
                 return f"no simulator listens to {commands} and {poses}"
         return None
@@ -315,13 +318,20 @@ class RosSimulator:
     def _lose(self, car: int, part: int, what: str) -> RosSimulatorError:
         """Return the error to raise; every later call raises it as well."""
         topic = self._topic(car, part)
-        seen = ", ".join(self._publishers(topic)) or "none"
+        seen = self._introduced(topic) or "none"
         waited = f" Waiting for the stamp {self._lockstep.awaited()}." if self._lockstep.stamps[car] else ""
         hint = ""
         if seen == "none":
             hint = " Is a simulator in mode lockstep running, with the same ROS_DOMAIN_ID?"
         self._lost = RosSimulatorError(f"{topic}: {what}.{waited} Publishers seen: {seen}.{hint}")
         return self._lost
+
+    def _introduced(self, topic: str) -> str:
+        """Name the publishers of a topic, for a message."""
+        deadline = time.monotonic() + NAMES_S
+        while any(UNKNOWN in name for name in self._publishers(topic)) and time.monotonic() < deadline:
+            time.sleep(SLICE_S)
+        return ", ".join(self._publishers(topic))
 
     def _publishers(self, topic: str) -> list[str]:
         infos = self._node.get_publishers_info_by_topic(topic)

@@ -54,6 +54,8 @@ TRIAL_EVERY = 10
 SAVE_EVERY_S = 30.0
 """Longest training time without a checkpoint, apart from the update under way."""
 EPISODE_WINDOW = 40
+LAST_LR_SHARE = 0.05
+"""Of the learning rate that is left at the end of a linear schedule."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ class _Run:
         start_steps, start_wall, begin = counters.steps, counters.wall_s, time.perf_counter()
         log: TrainingLog | None = None
         report: Report | None = None
+        share = 0.0
         for env in (self.trial_env, learner.env):
             env.listeners.append(lambda step: control.check())
         try:
@@ -185,7 +188,8 @@ class _Run:
                     update_begin = time.perf_counter()
                     try:
                         rollout = learner.collect()
-                        stats = learner.learn(rollout, control.check)
+                        lr = self._set_learning_rate(share)
+                        stats = {**learner.learn(rollout, control.check), "lr": lr}
                     except Cancelled:
                         if report is None:
                             raise
@@ -237,6 +241,15 @@ class _Run:
         self.record.write(counters, "finished" if report.share >= 1.0 else "stopped")
         self._export()
         return report
+
+    def _set_learning_rate(self, share: float) -> float:
+        """Follow the schedule at a share of the budget; return the learning rate."""
+        lr = self.config.hyperparameters.lr
+        if self.config.training.lr_schedule == "linear":
+            lr *= max(1.0 - share, LAST_LR_SHARE)
+        for group in self.learner.optimizer.param_groups:
+            group["lr"] = lr
+        return lr
 
     def _open_log(self) -> TrainingLog:
         """Let the training begin on disk: a new one starts with its first checkpoint, in one step."""

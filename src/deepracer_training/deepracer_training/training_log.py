@@ -35,6 +35,7 @@ TENSORBOARD_NAMES = {
     "clip_fraction": "ppo/clip_fraction",
     "explained_variance": "ppo/explained_variance",
     "q_mean": "sac/q_mean",
+    "lr": "train/learning_rate",
     "steps_per_s": "time/steps_per_s",
     "trial_laps_completed": "trial/laps_completed",
     "trial_progress_mean": "trial/progress_mean",
@@ -43,8 +44,8 @@ TENSORBOARD_NAMES = {
 }
 """Key in metrics.jsonl to TensorBoard tag; the x axis is environment steps."""
 
-OPTIONAL = {"approx_kl", "clip_fraction", "explained_variance", "q_mean"}
-"""Figures of one training algorithm only."""
+OPTIONAL = {"approx_kl", "clip_fraction", "explained_variance", "q_mean", "lr"}
+"""Figures of one training algorithm only, and the one that the first release did not have."""
 KEYS = {"update", "steps", "wall_s", "episodes"} | {
     name for name in TENSORBOARD_NAMES.keys() - OPTIONAL if not name.startswith("trial_")
 }

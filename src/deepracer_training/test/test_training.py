@@ -102,6 +102,15 @@ def test_same_seed_gives_identical_metrics_and_policy_and_another_seed_another()
     assert rows(first) != rows(third)
 
 
+def test_the_learning_rate_follows_its_schedule_over_each_budget() -> None:
+    constant, linear = create("constant"), create("linear", training={"lr_schedule": "linear"})
+    train(constant, steps=2 * STEPS)
+    train(linear, steps=4 * STEPS)
+    train(linear, steps=2 * STEPS, resume=True)
+    assert [row["lr"] for row in rows(constant)] == [1e-3, 1e-3]
+    assert [row["lr"] for row in rows(linear)] == pytest.approx([1e-3, 0.75e-3, 0.5e-3, 0.25e-3, 1e-3, 0.5e-3])
+
+
 def test_learns_more_reward_per_step() -> None:
     folder = create()
     train(folder, steps=10 * STEPS, seed=1)

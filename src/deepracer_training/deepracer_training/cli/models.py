@@ -72,7 +72,7 @@ def create(
             metavar="NAME",
             help="What the car sees with, by AWS's names; give it again for each sensor. At least one of "
             "FRONT_FACING_CAMERA and STEREO_CAMERAS, at most one of LIDAR, SECTOR_LIDAR and DISCRETIZED_SECTOR_LIDAR.  "
-            "[default: FRONT_FACING_CAMERA]",
+            "[default: FRONT_FACING_CAMERA; with LIDAR among bot cars]",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the training.")] = 0,
@@ -102,7 +102,7 @@ def create(
         race_type=kind,
         race=race,
         algorithm=algorithm,  # type: ignore[arg-type]  # checked there, with a better message than typer's
-        sensors=sensor or ("FRONT_FACING_CAMERA",),
+        sensors=sensor or (),
         seed=seed,
     )
     # A track that is too short for the objects is found now, not when the training starts.

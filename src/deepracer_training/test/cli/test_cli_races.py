@@ -18,6 +18,9 @@ def test_create_writes_the_race(deepracer) -> None:
     assert "threat" in folder.reward.read_text()  # the example for races
     result = deepracer("create", "bots", "--race-type", "head_to_head", "--bot-speed", "0.75")
     assert "3 bot cars at 0.75 m/s, with lane changes" in result.out
+    assert "FRONT_FACING_CAMERA, LIDAR" in result.out  # who is passed is out of the camera's sight
+    result = deepracer("create", "blind", "--race-type", "head_to_head", "--sensor", "FRONT_FACING_CAMERA", "--json")
+    assert result.json["config"]["observation"]["sensors"] == ["FRONT_FACING_CAMERA"]
 
 
 def test_places_are_written_as_on_aws() -> None:

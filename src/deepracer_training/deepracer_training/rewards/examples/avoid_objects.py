@@ -9,9 +9,10 @@ STEPS_PER_SECOND = 15.0
 SPEED_OF_REWARD_1 = 2.0
 LOOK_AHEAD = 1.8
 LOOK_BACK = 0.7
-CLEARANCE = 0.45
+BOX_CLEARANCE = 0.45
+CAR_CLEARANCE = 0.36
 TOLL = 1.5
-CRASH = -2.0
+CRASH = -6.0
 
 last = {"steps": float("inf"), "progress": 0.0}
 
@@ -56,9 +57,10 @@ def closeness(gap, reach):
 
 
 def nearness(params, index):
-    """Return 1 on the line of an object, 0 with CLEARANCE beside it."""
+    """Return 1 on the line of an object, 0 with its clearance beside it; cars drive and are narrower than boxes."""
     beside = abs(side(params) - object_side(params, index))
-    return max(1.0 - (beside / CLEARANCE) ** 2, 0.0)
+    clearance = CAR_CLEARANCE if params["objects_speed"][index] > 0.0 else BOX_CLEARANCE
+    return max(1.0 - (beside / clearance) ** 2, 0.0)
 
 
 def side(params):

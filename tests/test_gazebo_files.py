@@ -207,10 +207,11 @@ def test_the_wheels_are_where_the_vehicle_has_them(car: tuple[Vehicle, Path]) ->
         )
         # base_link is on the ground, and so is the wheel's lowest point.
         assert z == pytest.approx(geometry.wheel_radius)
-        for kind in ("visual", "collision"):
-            cylinder = robot.find(f"link[@name='{name}_wheel']/{kind}/geometry/cylinder")
-            assert numbers_in(cylinder, "radius")[0] == pytest.approx(geometry.wheel_radius)
-            assert numbers_in(cylinder, "length")[0] == pytest.approx(geometry.wheel_width)
+        cylinder = robot.find(f"link[@name='{name}_wheel']/visual/geometry/cylinder")
+        assert numbers_in(cylinder, "radius")[0] == pytest.approx(geometry.wheel_radius)
+        assert numbers_in(cylinder, "length")[0] == pytest.approx(geometry.wheel_width)
+        ball = robot.find(f"link[@name='{name}_wheel']/collision/geometry/sphere")
+        assert numbers_in(ball, "radius")[0] == pytest.approx(geometry.wheel_radius)
     box = robot.find("link[@name='chassis']/collision/geometry/box")
     length, width, height = numbers_in(box, "size")
     top = numbers_in(robot.find("link[@name='chassis']/collision/origin"), "xyz")[2] + height / 2
@@ -300,6 +301,58 @@ def test_cars_neither_touch_nor_see_each_other(car: tuple[Vehicle, Path], tmp_pa
     assert np.bitwise_and.reduce(masks) == 0
     ground = ElementTree.parse(WORLDS / "oval.sdf").getroot().findtext(".//collide_bitmask")
     assert all(mask & int(ground or "") for mask in masks)
+
+
+def test_tyres_and_differentials_are_those_of_the_vehicle(car: tuple[Vehicle, Path]) -> None:
+    vehicle, robot = car[0], robot_of(car, "gazebo")
+    plugin = robot.find("gazebo/plugin[@filename='deepracer_gazebo-tyres']")
+    assert plugin is not None
+    given = {each.tag: float(each.text or "") for each in plugin}
+    for axle in ("front", "rear"):
+        x, y, _ = place_of(robot, f"left_{axle}_wheel")
+        assert (given.pop(f"x_{axle}"), given.pop(f"y_{axle}")) == pytest.approx((x, y))
+    # Both axles carry the car, and its weight turns it about neither.
+    front, rear = given.pop("load_front"), given.pop("load_rear")
+    geometry = vehicle.geometry
+    assert 2 * (front + rear) == pytest.approx(9.80665 * vehicle.inertia.mass)
+    assert front * geometry.cg_to_front_axle == pytest.approx(rear * geometry.cg_to_rear_axle)
+    assert given == {
+        "wheel_radius": geometry.wheel_radius,
+        "friction": vehicle.tyre.friction,
+        "stiffness_front": vehicle.tyre.cornering_stiffness_front,
+        "stiffness_rear": vehicle.tyre.cornering_stiffness_rear,
+        "differential_lock": vehicle.drive.differential_lock,
+        "time_constant": vehicle.drive.time_constant_s,
+        "acceleration_limit": vehicle.drive.acceleration_limit,
+        "deceleration_limit": vehicle.drive.deceleration_limit,
+    }
+    # Each reads the numbers that it is given, and stands behind what drives the joints and before what stops them.
+    source = (ROOT / "plugins" / "deepracer_gazebo" / "src" / "tyres.cpp").read_text()
+    for name in (each.tag for each in plugin):
+        assert f'"{name}"' in source or f'"{name.rsplit("_", 1)[0]}_"' in source, name
+    order = [each.get("filename") for each in robot.findall("gazebo/plugin")]
+    drive, tyres, standstill = (
+        order.index(name)
+        for name in ("gz-sim-ackermann-steering-system", "deepracer_gazebo-tyres", "deepracer_gazebo-standstill")
+    )
+    assert drive < tyres < standstill
+
+
+def test_one_car_holds_the_shutter_for_all(car: tuple[Vehicle, Path], tmp_path: Path) -> None:
+    for number in (0, 1):
+        robot = ElementTree.parse(expand(tmp_path, car[0], "gazebo", car=number)).getroot()
+        assert len(robot.findall("gazebo/plugin[@filename='deepracer_gazebo-shutter']")) == (number == 0)
+
+
+def test_every_system_that_a_car_loads_is_built(car: tuple[Vehicle, Path]) -> None:
+    own = "deepracer_gazebo-"
+    loaded = {plugin.get("filename", "") for plugin in robot_of(car, "gazebo").findall("gazebo/plugin")}
+    cmake = (ROOT / "plugins" / "deepracer_gazebo" / "CMakeLists.txt").read_text()
+    built = set(re.findall(rf"add_library\(({own}\S+) SHARED src/\S+\)", cmake))
+    assert {name for name in loaded if name.startswith(own)} | {f"{own}shutter"} == built
+    systems = re.search(r"foreach\(system ([^)]*)\)", cmake)
+    assert systems is not None
+    assert {own + name for name in systems[1].split()} == built
 
 
 def test_both_drives_steer_with_the_lag_of_the_vehicle(car: tuple[Vehicle, Path]) -> None:

@@ -2,6 +2,7 @@
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.conditions import IfCondition
 from launch.substitutions import IfElseSubstitution, LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
@@ -41,6 +42,12 @@ def generate_launch_description() -> LaunchDescription:
                 default_value="realtime",
                 choices=["realtime", "lockstep"],
                 description="Periods follow the wall clock, or each of them waits for the commands of all cars.",
+            ),
+            DeclareLaunchArgument(
+                "serve",
+                default_value="true",
+                choices=["true", "false"],
+                description="Start gazebo_node; without it the world stays paused, for whoever starts one.",
             ),
             DeclareLaunchArgument(
                 "gazebo_config",
@@ -97,6 +104,7 @@ def generate_launch_description() -> LaunchDescription:
                         "mode": ParameterValue(LaunchConfiguration("mode"), value_type=str),
                     },
                 ],
+                condition=IfCondition(LaunchConfiguration("serve")),
             ),
         ]
     )

@@ -26,9 +26,11 @@ from deepracer_inference.nodes.encoding import twist_to_command  # noqa: E402
 from deepracer_inference.nodes.messages import fill_image, planar_quaternion, to_time  # noqa: E402
 from deepracer_inference.nodes.receiver import Receiver  # noqa: E402
 from deepracer_inference.vehicle import Vehicle, load_vehicle  # noqa: E402
+from deepracer_sim.gazebo.lockstep import GazeboError  # noqa: E402
 from deepracer_sim.gazebo.simulator import GazeboSimulator  # noqa: E402
 from deepracer_sim.gazebo.transport import Pose  # noqa: E402
 from deepracer_sim.gazebo.world import STEP_NS, STEPS_PER_PERIOD  # noqa: E402
+from deepracer_sim.nodes.gazebo_server import refuse_company  # noqa: E402
 from deepracer_sim.nodes.gazebo_transport import GazeboTransport, single_track_angle  # noqa: E402
 from deepracer_sim.nodes.ros_simulator import RosSimulator  # noqa: E402
 from deepracer_sim.nodes.simulator_server import SimulatorServer  # noqa: E402
@@ -199,3 +201,15 @@ def test_the_angle_of_the_single_track_lies_between_those_of_the_wheels() -> Non
     assert single_track_angle(left, right) == pytest.approx(middle, abs=1e-12)
     assert single_track_angle(-right, -left) == pytest.approx(-middle, abs=1e-12)
     assert single_track_angle(0.0, 0.0) == 0.0 and single_track_angle(0.01, -0.01) == 0.0
+
+
+def test_a_world_that_is_driven_already_is_left_alone(world: World) -> None:
+    context = Context()
+    rclpy.init(args=[], context=context)
+    newcomer = Node("newcomer", context=context)
+    try:
+        with pytest.raises(GazeboError, match=r"driven already, by /.*gazebo_node"):
+            refuse_company(newcomer, lambda: None)
+    finally:
+        newcomer.destroy_node()
+        context.try_shutdown()

@@ -147,7 +147,11 @@ class GazeboLockStep:
             if not (silent := self._silent()):
                 break
             if self._transport.now() >= deadline_s:
-                raise GazeboError(f"Gazebo runs, but not everything in it answers: {silent}")
+                raise GazeboError(
+                    f"Gazebo runs, but not everything in it answers: {silent}. Has the world as many cars "
+                    f"({self._cars}), and does Gazebo find the systems of deepracer_gazebo (colcon build, then source "
+                    "install/setup.bash before it is started)?"
+                )
         self._owed = [1] * self._cars
 
     def advance(self, commands: Iterable[tuple[float, float]]) -> None:

@@ -33,6 +33,7 @@ from deepracer_inference.calibration import Calibration
 from deepracer_inference.drive.fake_board import make_board, read_pulses
 from deepracer_inference.nodes.frames import CAMERA_FRAME, IMAGE_QOS
 from deepracer_inference.nodes.messages import fill_image, to_time
+from deepracer_inference.nodes.process import announcements
 from deepracer_inference.observation import observe
 from deepracer_inference.policy_file import load_policy
 from deepracer_inference.runtime import OnnxPolicy
@@ -54,6 +55,7 @@ class Bench:
         self.log = folder / "nodes.log"
         self._log = self.log.open("wb")
         make_board(self.sysfs, VEHICLE.pwm)
+        os.environ.update(announcements())
         context = rclpy.Context()
         context.init()
         self.node = Node("bench", context=context)

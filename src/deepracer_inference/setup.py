@@ -11,7 +11,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(exclude=["test"]),
-    package_data={PACKAGE: ["vehicles/*.yaml", "py.typed"]},
+    package_data={PACKAGE: ["vehicles/*.yaml", "nodes/*.xml", "py.typed"]},
     # What makes the installation prefix a valid ament prefix.
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),

@@ -1,7 +1,13 @@
 """The car: camera, inference and drive; with vehicle:=simulated the same nodes drive the embedded simulator's car."""
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, Shutdown
+from launch.actions import (
+    DeclareLaunchArgument,
+    GroupAction,
+    IncludeLaunchDescription,
+    SetEnvironmentVariable,
+    Shutdown,
+)
 from launch.conditions import IfCondition
 from launch.substitutions import (
     EqualsSubstitution,
@@ -15,6 +21,7 @@ from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from deepracer_bringup.prepared import Prepared, controllers_file
+from deepracer_inference.nodes.process import announcements
 
 SIMULATED = EqualsSubstitution(LaunchConfiguration("vehicle"), "simulated")
 ROS2_CONTROL = EqualsSubstitution(LaunchConfiguration("control"), "ros2_control")
@@ -86,6 +93,8 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "track", default_value="riverside", description="Track of the simulator (vehicle:=simulated)."
             ),
+            # Our nodes do so by themselves, those of others do not.
+            *(SetEnvironmentVariable(name, value) for name, value in announcements().items()),
             GroupAction(
                 [
                     SetParameter("vehicle", ParameterValue(VEHICLE, value_type=str)),
@@ -144,6 +153,8 @@ def generate_launch_description() -> LaunchDescription:
                             },
                         ],
                         remappings=[
+                            # With ros2_control: what the controllers are told, which shows whether anybody commands.
+                            ("cmd_vel", COMMANDS),
                             (
                                 "joint_states",
                                 IfElseSubstitution(
@@ -151,7 +162,7 @@ def generate_launch_description() -> LaunchDescription:
                                     "hardware_joint_states",
                                     "joint_states",
                                 ),
-                            )
+                            ),
                         ],
                         on_exit=Shutdown(reason="drive_node has ended"),
                     ),

@@ -29,6 +29,7 @@ from launch.events import Shutdown
 
 from deepracer_inference.drive.fake_board import make_board
 from deepracer_inference.nodes.joints import DRIVEN_WHEELS, HINGES
+from deepracer_inference.nodes.settings import DriveSettings
 from deepracer_inference.vehicle import load_vehicle
 from deepracer_sim.tracks.library import load_track
 from deepracer_training.models.config import ModelConfig, preset_config
@@ -343,7 +344,7 @@ def test_joystick_and_model_meet_in_the_multiplexer(stage: Stage, model: ModelFo
     # Without the stop button everything ends.
     assert "joy_node" in Run("car", vehicle="simulated", track="oval", manual="true", model=policy).exit_codes
     assert run.commands["inference_node"].count("cmd_vel:=autonomous/cmd_vel") == 1
-    assert "cmd_vel:=cmd_vel" not in run.commands["drive_node"]
+    assert "-r cmd_vel:=cmd_vel " in run.commands["drive_node"], "what the multiplexer sends"
     mux = yaml.safe_load((FOLDER / "config" / "twist_mux.yaml").read_text())["twist_mux"]["ros__parameters"]
     topics, stop = mux["topics"], mux["locks"]["stop"]
     assert [topics[name]["topic"] for name in ("manual", "autonomous")] == ["manual/cmd_vel", "autonomous/cmd_vel"]
@@ -364,12 +365,14 @@ def test_the_car_with_ros2_control_has_the_controllers_of_gazebo(stage: Stage) -
     assert given[0]["wheelbase"] == load_vehicle("deepracer").geometry.wheelbase
     assert set(given[0]["steering_joints_names"]) == set(HINGES)
     assert set(given[0]["traction_joints_names"]) == set(DRIVEN_WHEELS)
-    assert given[1]["reference_timeout"] < 0.1 < given[0]["reference_timeout"]
+    # drive_node is the first to stop the car, and within 0.1 s.
+    assert DriveSettings().command_timeout < given[1]["reference_timeout"] <= 0.1 < given[0]["reference_timeout"]
     car = [each for each in stage.parameters("robot_state_publisher") if not each["frame_prefix"]]
     hardware = ElementTree.fromstring(car[0]["robot_description"]).find("ros2_control/hardware")
     assert hardware is not None
     topics = {each.get("name"): each.text for each in hardware.findall("param")}
     assert f"joint_states:={topics['joint_states_topic']}" in run.commands["drive_node"]
+    assert "-r cmd_vel:=ackermann_steering_controller/reference " in run.commands["drive_node"]
     assert topics["joint_commands_topic"] == "joint_commands"
     assert "joint_states:=hardware_joint_states" in run.commands["drive_node"]
     assert stage.calls("spawner")[0].startswith("joint_state_broadcaster ackermann_steering_controller")

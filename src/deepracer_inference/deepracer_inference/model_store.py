@@ -100,19 +100,26 @@ class ModelStore:
             self._write(Selection(current=identifier, previous=old.current))
         return identifier
 
-    def rollback(self) -> str:
-        """Go back to the model that drove before, and return its identifier; doing it twice changes nothing.
+    def way_back(self) -> str:
+        """Return the identifier of the model that drove before.
 
         Raises:
             UserError: There was none before, or it is no longer there.
         """
-        selection = self._selection()
-        if selection.previous is None:
+        previous = self.previous
+        if previous is None:
             raise UserError("There is no model to go back to: no other one was selected before")
-        if selection.previous not in self.models():
-            raise UserError(f"The model before, {selection.previous}, is no longer in {self.root}")
-        self._write(Selection(current=selection.previous, previous=selection.current))
-        return selection.previous
+        if previous not in self.models():
+            raise UserError(f"The model before, {previous}, is no longer in {self.root}")
+        return previous
+
+    def rollback(self) -> str:
+        """Go back to the model that drove before, and return its identifier; doing it twice changes nothing.
+
+        Raises:
+            UserError: As for `way_back`.
+        """
+        return self.select(self.way_back())
 
     @property
     def current(self) -> str | None:

@@ -21,10 +21,10 @@ NEUTRAL, CENTRE = 1_446_000, 1_462_000
 class CrookedCar:
     """A bench whose servo is off-centre and bent, and whose speed controller has a dead band and saturates."""
 
-    def __init__(self, vehicle: Vehicle) -> None:
-        self.vehicle = vehicle
+    def __init__(self, vehicle: Vehicle, exponent: float = 1.3, bend: float = 0.7) -> None:
+        self.vehicle, self.exponent, self.bend = vehicle, exponent, bend
         self.steering_ns, self.length_m, self.turned = CENTRE, 0.0, False
-        self.fastest = 0.0
+        self.fastest = self.furthest = 0.0
 
     def angle(self, steering_ns: int) -> float:
         """Degrees, + = left."""
@@ -37,7 +37,8 @@ class CrookedCar:
         x = (ahead - 21_000) / 114_000 if ahead > 0 else (-ahead - 26_000) / 131_000
         if x <= 0.0:
             return 0.0
-        return math.copysign((6.0 if ahead > 0 else 3.5) * x**1.3 / (x**1.3 + 0.7), ahead)
+        share = x**self.exponent / (x**self.exponent + self.bend)
+        return math.copysign((6.0 if ahead > 0 else 3.5) * share, ahead)
 
     def steer(self, steering_ns: int) -> None:
         self.steering_ns = steering_ns
@@ -49,7 +50,7 @@ class CrookedCar:
         driven = steady * seconds - 0.25 * end
         self.turned = steady > 0.0
         self.length_m = driven + 0.1 * end + end**2 / 8.0
-        self.fastest = max(self.fastest, steady)
+        self.fastest, self.furthest = max(self.fastest, steady), max(self.furthest, self.length_m)
 
 
 class Person:
@@ -130,10 +131,26 @@ def test_a_crooked_car_is_recovered_to_a_degree_and_five_percent(car: CrookedCar
         assert car.angle(steering_ns) == pytest.approx(degrees, abs=1.0)
     backwards, forwards = calibration.speed_range
     assert forwards >= 2.5
-    for speed in [*np.arange(0.4, 2.5, 0.05), *-np.arange(0.4, -backwards, 0.05)]:
+    for speed in [*np.arange(0.2, 2.5, 0.05), *-np.arange(0.25, -backwards, 0.05)]:
         _, throttle_ns = calibration.pulses(0.0, speed)
         assert car.speed(throttle_ns) == pytest.approx(speed, rel=0.05)
     assert car.speed(calibration.neutral[1]) == 0.0
+
+
+@pytest.mark.parametrize(("exponent", "bend"), [(1.0, 0.7), (1.6, 0.7), (1.0, 3.0), (0.8, 0.7)])
+def test_the_throttles_are_chosen_by_what_the_car_does(vehicle: Vehicle, exponent: float, bend: float) -> None:
+    """Speed controllers from gentle to fierce: five percent from the slowest measured speed, with as many readings."""
+    car = CrookedCar(vehicle, exponent, bend)
+    person = Person(car)
+    calibration = calibrate(car, person, top_speed=2.5, floor_m=6.0)
+    backwards, forwards = calibration.speed_range
+    forward, reverse = calibration.throttle.forward, calibration.throttle.reverse
+    # Slow, or one step of a PWM board beyond the dead band.
+    assert forward[0].speed < max(0.27, 1.3 * car.speed(NEUTRAL - 21_000 - 5_000))
+    for speed in [*np.arange(forward[0].speed, forwards, 0.02), *-np.arange(reverse[0].speed, -backwards, 0.02)]:
+        assert car.speed(calibration.pulses(0.0, speed)[1]) == pytest.approx(speed, rel=0.05)
+    assert person.asked.count("distance") <= 42
+    assert car.furthest < 6.0
 
 
 def test_without_calibration_the_same_car_is_far_off(car: CrookedCar) -> None:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from deepracer_inference.camera.grabber import FrameCheck, Grabber
+from deepracer_inference.camera.grabber import FrameCheck, Grabber, Thinning
 from deepracer_inference.camera.preparation import Preparation
 from deepracer_inference.camera.source import CaptureMode, FolderSource, Frame, V4l2Source, exposure_ns, open_source
 from deepracer_inference.errors import DeepRacerError, UserError
@@ -188,6 +188,33 @@ def test_faster_cameras_are_thinned_out_to_the_rate() -> None:
     assert len(got) in (15, 16) and np.allclose(gaps, 1 / 15, atol=1e-3)
     source.give(DeepRacerError("end"))
     grabber.close()
+
+
+@pytest.mark.parametrize(
+    ("camera_hz", "jitter_ms", "expected_hz"),
+    [
+        (30.0, 3.0, 15.0),
+        (30.1, 1.0, 15.05),
+        (29.97, 1.0, 14.985),
+        (25.0, 3.0, 12.5),
+        (20.0, 3.0, 20.0),
+        (15.05, 5.0, 15.05),
+        (14.9, 5.0, 14.9),
+        (60.2, 2.0, 15.05),
+    ],
+)
+def test_the_rate_follows_the_cameras_own_beat_without_a_gap(
+    camera_hz: float, jitter_ms: float, expected_hz: float
+) -> None:
+    random = np.random.default_rng(0)
+    # Two minutes.
+    times = np.arange(round(120 * camera_hz)) / camera_hz * 1e9
+    times = times + random.uniform(-0.5e6, 0.5e6, times.size) * jitter_ms
+    thinning = Thinning(15.0)
+    gaps = np.diff([at for at in map(round, times) if thinning.takes(at)]) * 1e-9
+    assert 1.0 / gaps.mean() == pytest.approx(expected_hz, rel=0.01)
+    # drive_node stops when none has come for 85 ms.
+    assert gaps.max() < 0.085
 
 
 def test_a_camera_that_fails_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:

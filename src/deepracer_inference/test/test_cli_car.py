@@ -161,6 +161,24 @@ def test_models_are_installed_selected_and_rolled_back(
     assert "no model 'three'" in err
 
 
+def test_the_way_back_is_refused_when_the_car_has_changed_since(
+    tmp_path: Path, policy_folder: Path, vehicle: Vehicle, command: Any
+) -> None:
+    for name in ("one", "two"):
+        write_model_archive(tmp_path / f"{name}.tar.gz", name, policy_folder, vehicle)
+        assert command("install", "--select", tmp_path / f"{name}.tar.gz")[0] == 0
+    measured = Calibration.from_vehicle(vehicle).model_dump()
+    for point in measured["steering"]:
+        point["angle"] *= 0.5
+    save_calibration(Calibration.model_validate(measured))
+    code, _, err = command("rollback")
+    assert code == 2
+    assert "it steers from -30.0 to 30.0 degrees, but the car reaches -15.0 to 15.0" in err
+    assert "two@" in err and "stays selected" in err
+    states = {entry["model"].split("@")[0]: entry["state"] for entry in json.loads(command("models", "--json")[1])}
+    assert states == {"one": "previous", "two": "selected"}
+
+
 def test_a_model_that_does_not_fit_is_not_selected(
     tmp_path: Path, policy_folder: Path, vehicle: Vehicle, command: Any
 ) -> None:

@@ -209,8 +209,93 @@ def test_the_bench_runs_no_motor_without_a_guard(sysfs: Path, monkeypatch: pytes
             bench.run(1_450_000, 1_600_000, 0.0)
 
 
+def running(folder: Path, program: str) -> subprocess.Popen[str]:
+    """Start a program named `driver` in a session of its own, and return when it says `driving`."""
+    (folder / "driver").write_text(textwrap.dedent(program))
+    process = subprocess.Popen(
+        [sys.executable, str(folder / "driver")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert process.stdout and process.stdout.readline() == "driving\n"
+    return process
+
+
+def bench_program(sysfs: Path) -> str:
+    """Run the motor, and steer to the right when asked to."""
+    return f"""
+        import time
+        from pathlib import Path
+        from deepracer_inference.calibrate import bench
+        from deepracer_inference.errors import UserError
+        from deepracer_inference.vehicle import load_vehicle
+
+        bench.LONGEST_RUN_S = 1000.0
+        with bench.BoardBench(load_vehicle("deepracer"), {NEUTRAL}, Path({str(sysfs)!r})) as car:
+            print("driving", flush=True)
+            try:
+                car.run(1450000, 1600000, 1000.0)
+            except UserError as error:
+                print(error, flush=True)
+            car.steer(1300000)
+            time.sleep(1000)
+    """
+
+
+def test_a_bench_that_hangs_lets_the_motor_go_and_comes_back_without_it(sysfs: Path) -> None:
+    bench = running(sysfs, bench_program(sysfs))
+    until(lambda: read_pulses(sysfs, PWM) == (1_450_000, 1_600_000))
+    os.kill(bench.pid, signal.SIGSTOP)
+    until(lambda: read_pulses(sysfs, PWM) == NEUTRAL)
+    os.kill(bench.pid, signal.SIGCONT)
+    assert bench.stdout and "this computer stood still for" in bench.stdout.readline()
+    until(lambda: read_pulses(sysfs, PWM) == (1_300_000, 1_446_000))
+    os.kill(bench.pid, signal.SIGSTOP)
+    until(lambda: read_pulses(sysfs, PWM) == NEUTRAL)
+    os.kill(bench.pid, signal.SIGCONT)
+    # What a person reads off the wheels now is what was asked for.
+    until(lambda: read_pulses(sysfs, PWM) == (1_300_000, 1_446_000))
+    os.killpg(bench.pid, signal.SIGKILL)
+    until(lambda: read_pulses(sysfs, PWM) == NEUTRAL)
+    assert bench.stderr and "[guard] no sign of life for 80 ms: neutral" in bench.stderr.read()
+    bench.wait()
+
+
+def test_a_board_has_one_driver_and_the_next_one_is_told_which(sysfs: Path) -> None:
+    bench = running(sysfs, bench_program(sysfs))
+    until(lambda: read_pulses(sysfs, PWM) == (1_450_000, 1_600_000))
+    with pytest.raises(UserError, match=rf"is driven by driver \(process {bench.pid}\) already; end that first"):
+        PwmBoard(PWM, NEUTRAL, sysfs)
+    assert read_pulses(sysfs, PWM) == (1_450_000, 1_600_000), "the first one is not disturbed"
+    os.kill(bench.pid, signal.SIGSTOP)
+    until(lambda: read_pulses(sysfs, PWM) == NEUTRAL)
+    with pytest.raises(UserError, match=rf"process {bench.pid}"):
+        PwmBoard(PWM, NEUTRAL, sysfs)
+    bench.kill()
+    bench.wait()
+    # Its guard may still be there.
+    PwmBoard(PWM, NEUTRAL, sysfs).close()
+
+
+def test_a_guard_holds_no_board(sysfs: Path) -> None:
+    board = PwmBoard(PWM, NEUTRAL, sysfs)
+    guard = Guard(board, timeout_s=30.0)
+    board.close()
+    other = running(sysfs, bench_program(sysfs))
+    with pytest.raises(UserError, match=rf"process {other.pid}"):
+        PwmBoard(PWM, NEUTRAL, sysfs)
+    guard.close()
+    os.killpg(other.pid, signal.SIGKILL)
+    other.communicate()
+
+
 def test_neutral_after_kill_9_also_of_the_whole_process_group(sysfs: Path) -> None:
-    program = textwrap.dedent(f"""
+    driver = running(
+        sysfs,
+        f"""
         import time
         from pathlib import Path
         from deepracer_inference.drive.guard import Guard
@@ -222,16 +307,8 @@ def test_neutral_after_kill_9_also_of_the_whole_process_group(sysfs: Path) -> No
         board.write(1300000, 1600000)
         print("driving", flush=True)
         time.sleep(1000)
-    """)
-    driver = subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        """,
     )
-    assert driver.stdout and driver.stdout.readline() == "driving\n"
     assert read_pulses(sysfs, PWM) == (1_300_000, 1_600_000)
     os.killpg(driver.pid, signal.SIGKILL)
     until(lambda: read_pulses(sysfs, PWM) == NEUTRAL)

@@ -192,6 +192,11 @@ class Rig:
     def neutral(self) -> bool:
         return self.pulses == NOMINAL.neutral
 
+    def press(self, *buttons: int) -> Rig:
+        """Send the joystick's buttons once; drive_node may not know the joystick yet."""
+        self.joy.publish(Joy(buttons=buttons))
+        return self
+
     def silence(self) -> None:
         self.image, self.command = lambda: None, lambda: None
 
@@ -305,14 +310,14 @@ def test_without_good_images_the_car_is_neutral_and_says_why(rig: Rig, fault: st
     drive_log, inference_log = rig.drive.mark(), rig.inference.mark()
     rig.image, line = IMAGE_FAULTS[fault]
     rig.until(lambda: rig.neutral)
-    rig.drive.wait_for("commands stopped: none came for 95 ms", drive_log)
+    rig.drive.wait_for("commands stopped: none came for 85 ms", drive_log)
     rig.inference.wait_for(line, inference_log)
     assert not line or rig.inference.log.count(line, inference_log) == 1, "once, not for every image"
     rig.drive_by_images()
 
 
 COMMAND_FAULTS: dict[str, tuple[Callable[[], TwistStamped | None], str]] = {
-    "commands stop": (lambda: None, "commands stopped: none came for 95 ms"),
+    "commands stop": (lambda: None, "commands stopped: none came for 85 ms"),
     "NaN speed": (lambda: raw_twist(math.nan, 0.0), "command rejected: it is not finite"),
     "NaN yaw rate": (lambda: raw_twist(1.0, math.nan), "command rejected: it is not finite"),
     "infinite speed": (lambda: raw_twist(math.inf, 0.0), "command rejected: it is not finite"),
@@ -421,6 +426,7 @@ def test_joint_commands_of_ros2_control_drive_the_car(rig: Rig, tmp_path: Path) 
     )
     node.wait_for("waiting for the first command")
     publisher = rig.node.create_publisher(JointState, "joint_commands", COMMAND_QOS)
+    reference: list[TwistStamped] = [twist(0.2, 1.0, frame="base_link")]
     # Hinges whose cotangents lie symmetrically about that of 0.2 rad, and wheels that roll at 1 m/s on the mean.
     cotangent, apart = 1.0 / math.tan(0.2), 0.5 * VEHICLE.geometry.track_front / VEHICLE.geometry.wheelbase
     rate = 1.0 / VEHICLE.geometry.wheel_radius
@@ -434,18 +440,29 @@ def test_joint_commands_of_ros2_control_drive_the_car(rig: Rig, tmp_path: Path) 
     )
     wanted = NOMINAL.pulses(0.2, 1.0)
 
-    def driven() -> bool:
+    def send() -> tuple[int, int] | None:
+        # Joint commands come all the time, whether or not anybody commands the controllers.
+        for command in reference:
+            rig.commands.publish(command)
         publisher.publish(message)
-        pulses = read_pulses(tmp_path / "sys", VEHICLE.pwm)
+        return read_pulses(tmp_path / "sys", VEHICLE.pwm)
+
+    def driven() -> bool:
+        pulses = send()
         return pulses is not None and max(abs(a - b) for a, b in zip(pulses, wanted, strict=True)) <= 1
 
     rig.until(driven)
-    rig.until(lambda: read_pulses(tmp_path / "sys", VEHICLE.pwm) == NOMINAL.neutral)
+    for silence in ([], [raw_twist(math.nan, 0.0)]):
+        log, reference[:] = node.mark(), silence
+        rig.until(lambda: send() == NOMINAL.neutral)
+        node.wait_for("commands stopped: none came for 85 ms", log)
+        reference[:] = [twist(0.2, 1.0, frame="base_link")]
+        rig.until(driven)
     whole = message.position
     for wrong in (math.nan, math.inf):
         log = node.mark()
         message.position = [wrong] * 4
-        publisher.publish(message)
+        rig.until(lambda: send() == NOMINAL.neutral)
         node.wait_for("command rejected: it is not finite", log)
         message.position = whole
         rig.until(driven)
@@ -585,10 +602,10 @@ def test_the_stop_button_stops(rig: Rig) -> None:
     assert rig.drive
     rig.drive_by_images()
     log = rig.drive.mark()
-    rig.joy.publish(Joy(buttons=[1, 1, 1, 0]))
-    rig.joy.publish(Joy(buttons=[0, 0, 0, 1]))
+    rig.press(1, 1, 1, 0)
+    assert "stopped" not in rig.drive.log[log : rig.drive.mark()]
+    rig.until(lambda: rig.press(0, 0, 0, 1).neutral)
     rig.drive.wait_for("stopped: the stop button was pressed", log)
-    rig.until(lambda: rig.neutral)
     rig.trigger("enable")
 
 
@@ -596,7 +613,7 @@ def test_a_stop_outlives_a_new_configuration(rig: Rig) -> None:
     assert rig.drive
     rig.drive_by_images()
     log = rig.drive.mark()
-    rig.joy.publish(Joy(buttons=[0, 0, 0, 1]))
+    rig.until(lambda: rig.press(0, 0, 0, 1).neutral)
     rig.drive.wait_for("stopped: the stop button was pressed", log)
     for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
         assert rig.change("drive_node", transition)

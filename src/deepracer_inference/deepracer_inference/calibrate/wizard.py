@@ -16,6 +16,7 @@ from deepracer_inference.calibrate.draft import (
     angle_of_circle,
     speed_of_runs,
 )
+from deepracer_inference.calibrate.throttles import BEYOND, ThrottleSearch
 from deepracer_inference.calibration import Calibration, SteeringMethod
 from deepracer_inference.errors import UserError
 from deepracer_inference.vehicle import LONGEST_PULSE_NS, SHORTEST_PULSE_NS, Vehicle
@@ -24,11 +25,12 @@ T = TypeVar("T")
 
 START_STEP_NS = 4_000
 """Step of the search for the pulse that turns the wheels; about what a PCA9685 resolves at 50 Hz (4.9 us)."""
-THROTTLES = (0.1, 0.18, 0.28, 0.4, 0.55, 0.75, 1.0)
-"""Shares of the way from the dead band to the end of the throttle that are measured, until the speed is enough."""
 TRIES = 3
 """Times that one step is repeated before its whole part is, and that a part is."""
-LONG_RUN_S, SHORTEST_LONG_RUN_S = 2.0, 1.0
+LONG_RUN_S, SHORTEST_LONG_RUN_S = 2.0, 1.4
+SHORT_SHARE, MOST_SHORT_SHARE = 0.25, 0.6
+"""Of the longer run that the shorter one lasts: a second, between these. Cars need 0.8 s to get up to speed."""
+MOST_THROTTLES = 16
 
 
 class Dialogue(Protocol):
@@ -99,7 +101,7 @@ class Wizard:
             UserError: The person gave up, or something is missing in the end.
         """
         self._steering()
-        self._dead_band()
+        self._repeated(self._dead_band)
         self._speeds("forward")
         if self._plan.reverse:
             self._speeds("reverse")
@@ -180,7 +182,7 @@ class Wizard:
                         f"the wheels do not turn {direction} anywhere up to {pulse / 1000:.0f} us; "
                         "is the speed controller switched on, and its battery full?"
                     )
-                self._bench.run(self._centre, pulse, 0.6)
+                self._tried(partial(self._bench.run, self._centre, pulse, 0.6))
                 if self._ask.confirm(f"turns_{direction}", f"{pulse / 1000:.0f} us: did the wheels turn?"):
                     break
             name = "forwards" if direction == "forward" else "backwards"
@@ -205,28 +207,40 @@ class Wizard:
         way, start = self._way(direction), self.draft.starts[direction]
         # The end of the throttle as the car was set up, seen from the end of the dead band.
         room = self._span(direction) - abs(start - self._start.throttle.neutral_ns)
-        speed, share = 0.0, 0.0
-        for next_share in THROTTLES:
-            # What the next throttle will do at most, so that the run fits on the floor.
-            expected = 1.3 * speed * next_share / share if share else 0.0
-            long_s = min(LONG_RUN_S, 0.8 * self._plan.floor_m / expected) if expected else LONG_RUN_S
-            if long_s < SHORTEST_LONG_RUN_S:
-                self._ask.say(f"{speed:.2f} m/s is as fast as this floor allows to measure.")
+        allowed = self._room_m() / (BEYOND * SHORTEST_LONG_RUN_S)
+        search = ThrottleSearch(room, min(self._plan.top_speed, allowed))
+        for _ in range(MOST_THROTTLES):
+            if (step := search.next()) is None:
                 break
-            pulse = start + way * round(next_share * room)
-            runs = _Runs(long_s)
+            offset, expected = step
+            runs = _Runs(self._duration(expected))
+            pulse = start + way * offset
             measured = self._tried(partial(self._speed, direction, pulse, runs))
             if measured is None:
-                self._ask.say(f"{pulse / 1000:.0f} us is too slow to measure; on with the next throttle.")
+                self._ask.say(f"{pulse / 1000:.0f} us is too slow to measure; on with another throttle.")
+                search.add_too_slow(offset)
                 continue
-            speed, share = measured, next_share
-            self._ask.say(f"{pulse / 1000:.0f} us is {speed:.2f} m/s.")
-            if speed >= self._plan.top_speed and len(self.draft.speeds[direction]) >= 2:
-                break
+            search.add(offset, measured)
+            self._ask.say(f"{pulse / 1000:.0f} us is {measured:.2f} m/s.")
+        fastest = max(self.draft.speeds[direction].values(), default=0.0)
+        if allowed < self._plan.top_speed and fastest < self._plan.top_speed:
+            self._ask.say(f"{fastest:.2f} m/s is as fast as this floor allows to measure.")
+
+    def _room_m(self) -> float:
+        """Return the length of a run that surely ends on the floor if its speed is what was expected."""
+        return 0.8 * self._plan.floor_m / 1.3
+
+    def _duration(self, expected: float | None) -> float:
+        """Return the duration of the longer run at a speed (m/s) that is expected, so that it fits on the floor."""
+        if expected is None:
+            return LONG_RUN_S
+        return min(_enough_s(expected), self._room_m() / expected)
 
     def _speed(self, direction: Direction, pulse: int, runs: _Runs) -> float | None:
         """Measure one throttle; None if even the longest run is too short."""
-        short_s, long_s = runs.long_s / 2.0, runs.long_s
+        # The shorter run is to get up to speed; that it is much shorter makes the difference longer.
+        long_s = runs.long_s
+        short_s = min(max(SHORT_SHARE * long_s, 1.0), MOST_SHORT_SHARE * long_s)
         lengths = []
         for seconds in (short_s, long_s):
             while not self._ask.confirm("clear", f"Run of {seconds:.1f} s: car on its mark, way free?"):
@@ -236,7 +250,9 @@ class Wizard:
         if 0.0 <= lengths[1] - lengths[0] < MIN_DIFFERENCE_M:
             if long_s >= LONGEST_RUN_S:
                 return None
-            runs.long_s = min(2.0 * long_s, LONGEST_RUN_S)
+            # At least twice as long, because the first look at a speed is a rough one.
+            rough = max(lengths[1] - lengths[0], 0.01) / (long_s - short_s)
+            runs.long_s = min(max(2.0 * long_s, _enough_s(rough)), LONGEST_RUN_S)
         speed = speed_of_runs(short_s, lengths[0], long_s, lengths[1])
         self.draft.add_speed(direction, pulse, speed)
         return speed
@@ -287,3 +303,9 @@ class Wizard:
             if self._way(direction) > 0
             else channel.middle_ns - channel.minimum_ns
         )
+
+
+def _enough_s(speed: float) -> float:
+    """Return how long a run at a speed (m/s) has to be to tell it to 5 % with a tape."""
+    needed_s = 1.3 * MIN_DIFFERENCE_M / speed
+    return min(max(LONG_RUN_S, 1.0 + needed_s, needed_s / (1.0 - SHORT_SHARE)), LONGEST_RUN_S)

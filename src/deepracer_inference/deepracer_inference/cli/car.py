@@ -85,11 +85,13 @@ def select(
 
 
 @app.command()
-def rollback(as_json: JsonFlag = False) -> None:
-    """Go back to the model that was selected before."""
+def rollback(vehicle: VehicleOption = None, as_json: JsonFlag = False) -> None:
+    """Go back to the model that was selected before, if it still fits this car."""
     from deepracer_inference.model_store import ModelStore
 
-    _report(ModelStore().rollback(), as_json)
+    store = ModelStore()
+    # The car may have been calibrated anew since.
+    _report(_select(store, store.way_back(), vehicle), as_json)
 
 
 def _select(store: Any, model: str, vehicle: str | None) -> str:
@@ -97,7 +99,10 @@ def _select(store: Any, model: str, vehicle: str | None) -> str:
     from deepracer_inference.fit import check_fit
 
     name, car = store.find(model), car_vehicle(vehicle)
-    check_fit(store.policy(name), car, load_calibration(car), store.trained_with(name))
+    try:
+        check_fit(store.policy(name), car, load_calibration(car), store.trained_with(name))
+    except UserError as error:
+        raise UserError(f"{error}. {store.current or 'No model'} stays selected") from error
     return str(store.select(name))
 
 

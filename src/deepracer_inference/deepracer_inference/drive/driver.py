@@ -6,14 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from deepracer_inference.calibration import Calibration
-from deepracer_inference.drive.guard import Guard
+from deepracer_inference.drive.guard import GUARD_TIMEOUT_S, Guard
 from deepracer_inference.drive.pwm import SYSFS, PwmBoard
 from deepracer_inference.drive.safety import NEUTRAL, Limits, Motion, SafetyCore
 from deepracer_inference.errors import DeepRacerError
 from deepracer_inference.vehicle import Vehicle
-
-GUARD_TIMEOUT_S = 0.08
-"""Shorter than the 100 ms in which the car has to be neutral, and four periods of a 50 Hz driver."""
 
 
 class Driver:
@@ -84,8 +81,11 @@ class Driver:
         self._board, self.broken = board, False
 
     def _shut(self) -> None:
-        self._board.close()
+        with suppress(DeepRacerError):
+            self._board.write_neutral()
+        # The board last: whoever takes it then is not to meet our guard.
         self._guard.close()
+        self._board.close()
 
 
 def motion_tuple(motion: Motion) -> tuple[float, float]:

@@ -16,6 +16,8 @@ from deepracer_inference.drive.pwm import PwmBoard
 from deepracer_inference.errors import DeepRacerError
 
 PROGRAM = Path(__file__).with_name("guard_process.py")
+GUARD_TIMEOUT_S = 0.08
+"""Shorter than the 100 ms in which the car has to be neutral, and four periods of an owner who beats at 50 Hz."""
 
 
 class Guard:

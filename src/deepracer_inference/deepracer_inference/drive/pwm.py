@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from deepracer_inference.drive.claim import Claim
 from deepracer_inference.errors import DeepRacerError, UserError
 from deepracer_inference.vehicle import LONGEST_PULSE_NS, SHORTEST_PULSE_NS, Pwm
 
@@ -35,17 +36,20 @@ class PwmBoard:
             sysfs: Mount point; another folder for a simulated board.
 
         Raises:
-            UserError: There is no such chip, or this user may not write to it.
+            UserError: There is no such chip, this user may not write to it, or another process drives it.
             DeepRacerError: The board does not answer.
         """
         self.neutral = neutral
+        self._claim: Claim | None = None
         self._files: list[int] = []
         self._paths: list[Path] = []
         _check_pulses(*neutral)
         chip = find_chip(sysfs, pwm.bus)
         try:
-            for channel, pulse in zip((pwm.steering.channel, pwm.throttle.channel), neutral, strict=True):
-                folder = _export(chip, channel)
+            folders = [_export(chip, channel) for channel in (pwm.steering.channel, pwm.throttle.channel)]
+            # Before the first pulse: the car that is on its way is not to be disturbed.
+            self._claim = Claim(chip)
+            for folder, pulse in zip(folders, neutral, strict=True):
                 _set_period(folder, pwm.period_ns, pulse)
                 self._paths.append(folder / "duty_cycle")
                 self._files.append(os.open(folder / "duty_cycle", os.O_WRONLY | os.O_CLOEXEC))
@@ -100,6 +104,9 @@ class PwmBoard:
         for file in self._files:
             os.close(file)
         self._files.clear()
+        if self._claim:
+            self._claim.release()
+            self._claim = None
 
 
 def find_chip(sysfs: Path, bus: str | None) -> Path:

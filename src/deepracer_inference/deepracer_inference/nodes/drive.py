@@ -15,7 +15,7 @@ from std_srvs.srv import Trigger
 from deepracer_inference.calibration import load_calibration
 from deepracer_inference.drive.driver import Driver, motion_tuple
 from deepracer_inference.drive.pwm import wait_for_chip
-from deepracer_inference.drive.safety import DriveState, Limits
+from deepracer_inference.drive.safety import DriveState
 from deepracer_inference.errors import DeepRacerError
 from deepracer_inference.nodes.diagnostics import Diagnostics, Health
 from deepracer_inference.nodes.encoding import twist_to_command
@@ -50,7 +50,7 @@ class DriveNode(ManagedNode):
         self._driver: Driver | None = None
         self._lock = threading.Lock()
         self._stages = StageTimes("command to PWM", "image to PWM")
-        self._commands = 0
+        self._commands, self._referenced = 0, -math.inf
         self._joints = JointMessage(self._vehicle)
         self._publisher = self.create_publisher(JointState, "joint_states", COMMAND_QOS)
         self.create_service(Trigger, "~/emergency_stop", self._on_stop)
@@ -64,10 +64,12 @@ class DriveNode(ManagedNode):
         if not calibration.is_measured:
             self.get_logger().warning("this car is not calibrated: angles and speeds are estimates of the vehicle file")
         wait_for_chip(Path(settings.sysfs), self._vehicle.pwm.bus, settings.board_timeout, self.stop)
-        driver = Driver(self._vehicle, calibration, self._limits(settings), Path(settings.sysfs))
+        driver = Driver(self._vehicle, calibration, settings.limits(self._vehicle), Path(settings.sysfs))
         if self._enabled:
             driver.enable()
-        topics = [(TwistStamped, "cmd_vel") if settings.input == "cmd_vel" else (JointState, "joint_commands")]
+        topics = [(TwistStamped, "cmd_vel")]
+        if settings.input == "joint_commands":
+            topics.append((JointState, "joint_commands"))
         if settings.stop_button >= 0:
             topics.append((Joy, "joy"))
         self._driver, self._over = driver, threading.Event()
@@ -136,11 +138,16 @@ class DriveNode(ManagedNode):
                 continue
             self._commands += 1
             if isinstance(message, JointState):
-                driver.core.command(*joint_command(message, self._vehicle), now)
+                # Controllers go on for ever with what they were told last: as old as that is their command.
+                if now - self._referenced < self._settings.command_timeout:
+                    driver.core.command(*joint_command(message, self._vehicle), self._referenced)
                 continue
             linear, angular = message.twist.linear.x, message.twist.angular.z
             # Of a NaN in one of the two, the inverse would make a command that looks whole.
             finite = math.isfinite(linear) and math.isfinite(angular)
+            if self._settings.input == "joint_commands":
+                self._referenced = now if finite else self._referenced
+                continue
             angle, speed = twist_to_command(linear, angular, self._wheelbase) if finite else (math.nan, math.nan)
             answers = message.header.frame_id == CAMERA_FRAME
             image_time = from_time(message.header.stamp) * 1e-9 if answers else None
@@ -153,23 +160,11 @@ class DriveNode(ManagedNode):
             calm = driver.core.state in (DriveState.DRIVING, DriveState.INACTIVE, DriveState.WAITING)
             logger.info(line) if calm else logger.warning(line)
 
-    def _limits(self, settings: DriveSettings) -> Limits:
-        vehicle = self._vehicle
-        return Limits(
-            steering_limit=vehicle.steering.limit,
-            vehicle_speed_limit=vehicle.drive.speed_limit,
-            speed_limit=settings.speed_limit,
-            slew_limit=settings.steering_slew_limit,
-            command_timeout_s=settings.command_timeout,
-            image_timeout_s=settings.image_timeout,
-            frame_s=vehicle.pwm.period_ns * 1e-9,
-        )
-
     def _change(self, settings: DriveSettings) -> None:
         self._settings = settings
         if self._driver:
             with self._lock:
-                self._driver.core.limits = self._limits(settings)
+                self._driver.core.limits = settings.limits(self._vehicle)
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._enabled = False

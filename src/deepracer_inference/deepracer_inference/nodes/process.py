@@ -7,13 +7,18 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from pathlib import Path
+from typing import NoReturn, Protocol
 
 import rclpy
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 
 from deepracer_inference.errors import DeepRacerError, UserError
+
+FASTDDS_PROFILES = Path(__file__).with_name("fastdds.xml")
+FASTDDS_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+"""Where Fast DDS looks for the user's profiles: from version 3 on (Kilted), and before (Jazzy)."""
 
 
 class Runnable(Protocol):
@@ -38,7 +43,7 @@ def run(name: str, make: Callable[[], Runnable]) -> int:
         name: For messages that come before there is a node.
         make: Builds the node; called after `rclpy.init`.
     """
-    stop = threading.Event()
+    stop, node = threading.Event(), None
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
@@ -51,18 +56,36 @@ def run(name: str, make: Callable[[], Runnable]) -> int:
         finally:
             node.close()
     except KeyboardInterrupt:
-        # A node that is half built can have threads that would abort the process at the interpreter's end.
-        sys.stdout.flush()
-        os._exit(0)
+        _leave(0)
     except DeepRacerError as error:
         get_logger(name).fatal(" ".join(str(error).split()))
+        if node is None:
+            _leave(error.exit_code)
         return error.exit_code
     finally:
         rclpy.try_shutdown()
     return 0
 
 
+def _leave(exit_code: int) -> NoReturn:
+    """End at once: a node that is half built can have threads that would crash the process at the interpreter's end."""
+    sys.stdout.flush()
+    os._exit(exit_code)
+
+
+def announcements() -> dict[str, str]:
+    """Return the environment that lets Fast DDS tell of a process every half second; empty if the user has profiles.
+
+    Another DDS does not look at it.
+    """
+    if any(name in os.environ for name in FASTDDS_VARIABLES):
+        return {}
+    # Kilted warns of the older name, Jazzy does not know the newer one.
+    return {FASTDDS_VARIABLES[os.environ.get("ROS_DISTRO") == "jazzy"]: str(FASTDDS_PROFILES)}
+
+
 def _start_ros() -> None:
+    os.environ.update(announcements())
     try:
         # rclpy's own handlers would invalidate the context under a loop that still has to publish or to save.
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)

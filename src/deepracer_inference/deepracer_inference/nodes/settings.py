@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from deepracer_inference.config import StrictModel
+from deepracer_inference.drive.safety import Limits
+from deepracer_inference.vehicle import Vehicle
 
 
 class CameraSettings(StrictModel):
@@ -72,7 +74,9 @@ class DriveSettings(StrictModel):
         default=0.0, ge=0.0, le=60.0, description="Wait so long for the servo board to appear at the start, s."
     )
     input: Literal["cmd_vel", "joint_commands"] = Field(
-        default="cmd_vel", description="Drive commands (TwistStamped), or joint commands of ros2_control (JointState)."
+        default="cmd_vel",
+        description="Drive commands (TwistStamped), or joint commands of ros2_control (JointState) as long as drive "
+        "commands come on cmd_vel, too.",
     )
     speed_limit: float = Field(
         default=4.0, ge=0.0, le=10.0, description="Governor: faster commands are driven at this speed, m/s."
@@ -81,7 +85,7 @@ class DriveSettings(StrictModel):
         default=20.0, ge=0.5, le=1000.0, description="The commanded steering angle changes no faster, rad/s."
     )
     command_timeout: float = Field(
-        default=0.095, ge=0.02, le=1.0, description="Neutral when no command has come for this time, s."
+        default=0.085, ge=0.02, le=1.0, description="Neutral when no command has come for this time, s."
     )
     image_timeout: float = Field(
         default=0.1, ge=0.02, le=1.0, description="Commands for images older than this are rejected, s."
@@ -89,6 +93,18 @@ class DriveSettings(StrictModel):
     stop_button: int = Field(
         default=-1, ge=-1, le=31, description="Button of the joystick (topic joy) that stops the car; -1: none."
     )
+
+    def limits(self, vehicle: Vehicle) -> Limits:
+        """Return what the safety core of a car holds commands to."""
+        return Limits(
+            steering_limit=vehicle.steering.limit,
+            vehicle_speed_limit=vehicle.drive.speed_limit,
+            speed_limit=self.speed_limit,
+            slew_limit=self.steering_slew_limit,
+            command_timeout_s=self.command_timeout,
+            image_timeout_s=self.image_timeout,
+            frame_s=vehicle.pwm.period_ns * 1e-9,
+        )
 
 
 DRIVE_CHANGEABLE = ("speed_limit", "steering_slew_limit", "command_timeout", "image_timeout")

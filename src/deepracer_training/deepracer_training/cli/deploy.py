@@ -25,6 +25,9 @@ Int8Flag = Annotated[
     bool, typer.Option("--int8", help="Compute with 8-bit numbers; tells by how much the actions change.")
 ]
 
+STDERR = 2
+"""Where the car's own words go when this program's output is JSON."""
+
 # Without colons: scp would take what follows for the path. An address that needs them has a name in ~/.ssh/config.
 _HOST = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -61,14 +64,17 @@ def deploy(
         archive = Path(folder) / f"{model}.tar.gz"
         facts = _write(model, archive, int8)
         # Needs no quotes: the name of a model is letters, digits, `_`, `-` and `.` only.
-        remote = f"deepracer-{facts['model']}-{facts['sha256'][:8]}.tar.gz"
+        name = f"deepracer-{facts['model']}-{facts['sha256'][:8]}.tar.gz"
+        archive.rename(Path(folder) / name)
         # The archive goes whether or not the car took the model; the exit code is that of the installation.
-        install = f"{_program(program)} install --select {remote}; code=$?; rm -f {remote}; exit $code"
-        commands = [["scp", "-q", str(archive), f"{host}:{remote}"], ["ssh", host, install]]
+        install = f"{_program(program)} install --select {name}; code=$?; rm -f {name}; exit $code"
+        commands = [["scp", "-q", name, f"{host}:{name}"], ["ssh", host, install]]
         if not dry_run:
             for command in commands:
-                _call(command, host)
-    lines = [shlex.join(command) for command in commands]
+                _call(command, host, Path(folder), stdout=STDERR if as_json else None)
+    # What somebody would type who does the same by hand.
+    by_hand = ["deepracer", "export", facts["model"], *(["--int8"] if int8 else []), "--output", name]
+    lines = [shlex.join(command) for command in (by_hand, *commands)]
     if as_json:
         print_json(facts | {"path": None, "host": host, "dry_run": dry_run, "commands": lines})
     elif dry_run:
@@ -168,10 +174,10 @@ def _program(text: str) -> str:
     return home + shlex.join([rest, *words[1:]])
 
 
-def _call(command: list[str], host: str) -> None:
+def _call(command: list[str], host: str, folder: Path | None = None, stdout: int | None = None) -> None:
     if shutil.which(command[0]) is None:
         raise UserError(f"There is no {command[0]} on this machine; install the OpenSSH client")
-    code = subprocess.run(command, check=False).returncode
+    code = subprocess.run(command, check=False, cwd=folder, stdout=stdout).returncode
     if code == 255 or (command[0] == "scp" and code):
         raise DeepRacerError(f"{host} cannot be reached by {command[0]} (exit code {code}); try: ssh {host}")
     if code == 127:

@@ -117,6 +117,24 @@ def load_policy(folder: Path) -> PolicyFile:
     Raises:
         UserError: The folder is missing, incomplete, changed, of a newer format, or its parts disagree.
     """
+    while True:
+        generation = _generation(folder)
+        try:
+            return _load(folder)
+        except UserError:
+            # A training or an update may have put a new policy in place between the reading of two files.
+            if _generation(folder) == generation:
+                raise
+
+
+def _generation(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return None
+
+
+def _load(folder: Path) -> PolicyFile:
     _check_listing(folder)
     manifest = _read_manifest(folder / MANIFEST)
     contents = {name: read_bytes(folder / name) for name in (GRAPH, METADATA)}
@@ -128,12 +146,22 @@ def load_policy(folder: Path) -> PolicyFile:
                 f"but the manifest says {manifest.files[name]}; copy or export the policy again"
             )
     metadata = parse_metadata(contents[METADATA].decode("utf-8", "replace"), str(folder / METADATA))
-    if metadata.action_space != manifest.action_space:
-        raise UserError(
-            f"{folder / METADATA} has another action space than {folder / MANIFEST}; export the policy again"
-        )
+    if other := _disagreement(metadata, manifest):
+        raise UserError(f"{folder / METADATA} has {other} than {folder / MANIFEST}; export the policy again")
     Graph(contents[GRAPH], str(folder / GRAPH), manifest.observation, manifest.action_space)
     return PolicyFile(folder=folder, manifest=manifest, metadata=metadata, onnx=contents[GRAPH])
+
+
+def _disagreement(metadata: ModelMetadata, manifest: Manifest) -> str | None:
+    """Say what AWS's file describes differently, if anything: it is what other tools believe of the policy."""
+    observation = manifest.observation
+    if metadata.action_space != manifest.action_space:
+        return "another action space"
+    if metadata.sensor != observation.sensors:
+        return f"other sensors ({', '.join(metadata.sensor)} instead of {', '.join(observation.sensors)})"
+    if "DISCRETIZED_SECTOR_LIDAR" in metadata.sensor and metadata.lidar_config != observation.lidar:
+        return "another lidar_config"
+    return None
 
 
 def _check_listing(folder: Path) -> None:

@@ -7,6 +7,7 @@ ninety, keeps the last of two equal keys in silence, and expands nested aliases 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,72 @@ def read_yaml_text(text: str, source: str | Path) -> object:
 def write_yaml_text(data: object) -> str:
     """Return block-style YAML that `read_yaml_text` reads back as the same data; keys keep their order."""
     return str(yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+
+
+def edit_yaml_text(text: str, data: Mapping[str, object]) -> str:
+    """Return a document with other values in it; lines of values that stay are kept to the letter, with their comments.
+
+    Args:
+        text: The document, a mapping of keys that `read_yaml_text` reads.
+        data: What the result has to say.
+    """
+    edits: list[tuple[int, int, str]] = []
+    _edit(yaml.compose(text, Loader=_Loader), data, text, 0, edits)
+    edited = text
+    for start, end, replacement in sorted(edits, reverse=True):
+        edited = edited[:start] + replacement + edited[end:]
+    try:
+        faithful = read_yaml_text(edited, "") == data
+    except UserError:
+        faithful = False
+    # Comments are worth less than values, should somebody have found a way of writing YAML that is not foreseen here.
+    return edited if faithful else write_yaml_text(data)
+
+
+def _edit(node: Any, data: object, text: str, indent: int, edits: list[tuple[int, int, str]]) -> None:
+    """Collect (start, end, replacement) for the value at `node`, which stands `indent` columns deep."""
+    block = isinstance(node, yaml.MappingNode) and not node.flow_style
+    entries = {key.value: (key, value) for key, value in node.value} if block else {}
+    if isinstance(data, Mapping) and entries.keys() & data.keys():
+        indent = node.start_mark.column
+        for name, (key, value) in entries.items():
+            if name in data:
+                _edit(value, data[name], text, indent + 2, edits)
+            else:
+                edits.append((text.rfind("\n", 0, key.start_mark.index) + 1, _end_of_line(text, _end(value)) + 1, ""))
+        if added := {name: value for name, value in data.items() if name not in entries}:
+            place = _end_of_line(text, _end(node))
+            edits.append((place, place, "\n" + _indented(added, indent)))
+    elif _Loader("").construct_object(node, deep=True) != data:
+        start = node.start_mark.index
+        # The line break and the spaces before a block belong to it.
+        start = len(text[:start].rstrip()) if isinstance(node, yaml.CollectionNode) else start
+        start = start - 1 if text[start - 1] == " " else start
+        edits.append((start, _end(node), _inline(data, indent)))
+
+
+def _inline(data: object, indent: int) -> str:
+    """Write a value as it follows a colon."""
+    if isinstance(data, Mapping | list | tuple) and data:
+        return "\n" + _indented(data, indent)
+    return " " + write_yaml_text(data).removesuffix("...\n").strip()
+
+
+def _indented(data: object, indent: int) -> str:
+    return "\n".join(" " * indent + line for line in write_yaml_text(data).splitlines())
+
+
+def _end(node: Any) -> int:
+    """Return where a value ends; PyYAML counts the comments after a block as part of it."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _end(last[1] if isinstance(last, tuple) else last)
+    return int(node.end_mark.index)
+
+
+def _end_of_line(text: str, place: int) -> int:
+    end = text.find("\n", place)
+    return len(text) if end < 0 else end
 
 
 def _at(mark: Any, problem: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from deepracer_inference.action_space import ContinuousActionSpace, DiscreteActionSpace
 from deepracer_inference.errors import DeepRacerError, UserError
-from deepracer_inference.files import sha256_of
+from deepracer_inference.files import read_text, sha256_of
 from deepracer_inference.metadata import ModelMetadata, read_metadata
 from deepracer_inference.observation import ObservationSpec
 from deepracer_inference.policy_file import load_policy, write_policy
@@ -176,6 +176,29 @@ def test_metadata_that_disagree_with_the_manifest_are_refused(
     replace_file(policy_folder, "model_metadata.json", text.encode())
     with pytest.raises(UserError, match="has another action space than"):
         load_policy(policy_folder)
+
+
+def test_a_policy_that_is_replaced_while_it_is_read_is_read_anew(
+    policy_folder: Path,
+    build_continuous: Build,
+    continuous: ContinuousActionSpace,
+    observation: ObservationSpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reads: list[Path] = []
+
+    def read_late(path: Path) -> str:
+        text = read_text(path)
+        if not reads:
+            write(policy_folder, build_continuous(), continuous, observation)
+        reads.append(path)
+        return text
+
+    monkeypatch.setattr("deepracer_inference.policy_file.read_text", read_late)
+    policy = load_policy(policy_folder)
+    assert len(reads) == 2
+    assert policy.manifest.action_space == policy.metadata.action_space == continuous
+    assert policy.onnx == build_continuous()
 
 
 def test_a_graph_with_a_true_checksum_is_still_checked(policy_folder: Path, build_continuous: Build) -> None:

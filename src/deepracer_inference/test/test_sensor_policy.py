@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from deepracer_inference.action_space import ContinuousActionSpace
 from deepracer_inference.errors import DeepRacerError, UserError
+from deepracer_inference.files import sha256_of
 from deepracer_inference.observation import ObservationSpec
 from deepracer_inference.policy_file import load_policy, write_policy
 from deepracer_inference.runtime import OnnxPolicy
@@ -51,11 +52,13 @@ def graph(lidar: str = "lidar_sectors", sectors: int = 8) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def write(folder: Path, onnx_bytes: bytes, space: ContinuousActionSpace) -> None:
+def write(
+    folder: Path, onnx_bytes: bytes, space: ContinuousActionSpace, observation: ObservationSpec = OBSERVATION
+) -> None:
     write_policy(
         folder,
         onnx_bytes,
-        observation=OBSERVATION,
+        observation=observation,
         action_space=space,
         neural_network="compact",
         vehicle="deepracer",
@@ -91,6 +94,40 @@ def test_the_files_name_sensors_and_algorithm(policy: OnnxPolicy, tmp_path: Path
     assert metadata["training_algorithm"] == "sac"
     names = [node.name for node in onnx.load(tmp_path / "policy" / "policy.onnx").graph.input]
     assert names == list(OBSERVATION.inputs)
+
+
+@pytest.mark.parametrize("sensors", [["FRONT_FACING_CAMERA"], ["STEREO_CAMERAS", "LIDAR"], None])
+def test_metadata_with_other_sensors_than_the_manifest_are_refused(
+    policy: OnnxPolicy, tmp_path: Path, sensors: list[str] | None
+) -> None:
+    path = tmp_path / "policy" / "model_metadata.json"
+    metadata = json.loads(path.read_text())
+    del metadata["sensor"]  # which AWS's tools take for the front camera
+    change_metadata(path, metadata if sensors is None else metadata | {"sensor": sensors})
+    named = ", ".join(sensors or ["FRONT_FACING_CAMERA"])
+    with pytest.raises(UserError, match=rf"other sensors \({named} instead of STEREO_CAMERAS, SECTOR_LIDAR\) than"):
+        load_policy(tmp_path / "policy")
+    change_metadata(path, metadata | {"sensor": ["SECTOR_LIDAR", "STEREO_CAMERAS"]})  # their order means nothing
+    load_policy(tmp_path / "policy")
+
+
+def test_metadata_with_another_lidar_config_are_refused(tmp_path: Path, continuous: ContinuousActionSpace) -> None:
+    observation = OBSERVATION.model_copy(update={"sensors": ("STEREO_CAMERAS", "DISCRETIZED_SECTOR_LIDAR")})
+    write(tmp_path / "policy", graph("lidar_sector_distances", 64), continuous, observation)
+    path = tmp_path / "policy" / "model_metadata.json"
+    metadata = json.loads(path.read_text())
+    metadata["lidar_config"]["clipping_dist"] = 4.0
+    change_metadata(path, metadata)
+    with pytest.raises(UserError, match="another lidar_config than"):
+        load_policy(tmp_path / "policy")
+
+
+def change_metadata(path: Path, content: dict[str, Any]) -> None:
+    """Change the file and its checksum in the manifest."""
+    path.write_text(json.dumps(content))
+    manifest = json.loads((path.parent / "manifest.json").read_text())
+    manifest["files"][path.name] = sha256_of(path)
+    (path.parent / "manifest.json").write_text(json.dumps(manifest))
 
 
 @pytest.mark.parametrize(

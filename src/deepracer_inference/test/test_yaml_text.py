@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepracer_inference.errors import UserError
-from deepracer_inference.yaml_text import read_yaml_text, write_yaml_text
+from deepracer_inference.yaml_text import edit_yaml_text, read_yaml_text, write_yaml_text
 
 
 @pytest.mark.parametrize(
@@ -97,3 +98,67 @@ SCALARS = (
 )
 def test_written_data_is_read_back_unchanged(data: dict[str, object]) -> None:
     assert read_yaml_text(write_yaml_text(data), "file") == data
+
+
+CONFIGURATION = """\
+# my car
+name: rookie  # the first
+
+space:
+  # tight bends
+  steering: {low: -30.0, high: 30.0}  # degrees
+learning:
+    rate: 3e-4  # was 1e-3
+    # nothing more
+race:  # alone
+list:
+- 1  # x
+# the end
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "edited"),
+    [
+        ("name", "no", {"name: rookie  #": "name: no  #"}),
+        ("learning.rate", 0.001, {"3e-4": "0.001"}),
+        ("learning.batch", 64, {"# was 1e-3": "# was 1e-3\n    batch: 64"}),
+        ("learning.rate", 0.0003, {}),
+        ("space.steering.high", 20.0, {" {low: -30.0, high: 30.0}": "\n    low: -30.0\n    high: 20.0"}),
+        ("race", {"boxes": {"number": 3}}, {"race:": "race:\n  boxes:\n    number: 3"}),
+        ("list", [1, 2], {"- 1  # x": "  - 1\n  - 2  # x"}),
+        ("more", None, {"- 1  # x": "- 1  # x\nmore: null"}),
+        ("race", ..., {"race:  # alone\n": ""}),
+        ("learning", ..., {"learning:\n    rate: 3e-4  # was 1e-3\n": ""}),
+    ],
+)
+def test_editing_keeps_what_does_not_change(place: str, value: object, edited: dict[str, str]) -> None:
+    data: Any = read_yaml_text(CONFIGURATION, "file")
+    *parents, leaf = place.split(".")
+    section = data
+    for name in parents:
+        section = section[name]
+    if value is ...:
+        del section[leaf]
+    else:
+        section[leaf] = value
+    expected = CONFIGURATION
+    for before, after in edited.items():
+        assert expected.count(before) == 1
+        expected = expected.replace(before, after)
+    assert edit_yaml_text(CONFIGURATION, data) == expected
+    assert read_yaml_text(expected, "file") == data
+
+
+NESTED = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcd"), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(*[st.dictionaries(st.sampled_from("abcd"), NESTED, min_size=1)] * 2)
+def test_an_edited_document_says_what_it_has_to(before: dict[str, object], after: dict[str, object]) -> None:
+    text = "# head\n" + write_yaml_text(before)
+    assert read_yaml_text(edit_yaml_text(text, after), "file") == after

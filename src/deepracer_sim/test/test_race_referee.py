@@ -163,6 +163,36 @@ def test_lap_time_is_interpolated_at_the_finish_line(start: float) -> None:
     assert verdict.lap_time_s[0] == pytest.approx(23.86 / 0.3 * PERIOD_NS * 1e-9, abs=2e-9)
 
 
+def test_following_laps_begin_and_end_at_the_line_of_the_first() -> None:
+    referee = make_referee(RaceRules.evaluation())
+    referee.start(np.array([0]), TRACK.pose_at(3.0))
+    lap_times, steps, at = [], [], 3.0
+    for _ in range(4):
+        verdict = drive(referee, at, step=0.7, steps=100)
+        assert status(verdict) is EpisodeStatus.LAP_COMPLETE
+        lap_times.append(float(verdict.lap_time_s[0]))
+        steps.append(int(verdict.steps[0]))
+        at += 0.7 * steps[-1]
+        referee.next_lap(np.array([0]))
+    # The first lap is shorter by the way from base_link to the nose. 23.86 / 0.7 = 34.09, then 34.29 each.
+    metres = [23.86, 24.0, 24.0, 24.0]
+    np.testing.assert_allclose(lap_times, [way / 0.7 * PERIOD_NS * 1e-9 for way in metres], rtol=0, atol=5e-9)
+    assert steps == [35, 34, 34, 34]  # the line is crossed within step 34.09, 68.37, 102.66 and 136.94
+
+
+def test_a_following_lap_counts_its_own_violations() -> None:
+    referee = make_referee(RaceRules.evaluation())
+    start_at(referee, 3.0, 0.0, 0.0)
+    judge(referee, 3.0, 0.8, 0.0)
+    for _ in range(30):
+        judge(referee, 3.0, 0.0, 0.0)
+    assert drive(referee, start=1.0, step=0.3, steps=1000).off_track[0] == 1
+    referee.next_lap(np.array([0]))
+    verdict = drive(referee, start=1.1, step=0.3, steps=1000)
+    assert status(verdict) is EpisodeStatus.LAP_COMPLETE
+    assert verdict.off_track[0] == verdict.resets[0] == 0
+
+
 def test_lap_time_is_nan_before_the_finish() -> None:
     referee = make_referee(RaceRules.training())
     start_at(referee, 3.0, 0.0, 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,8 @@ class TrainingState(StrictModel):
     """Where the environment's start poses go on."""
     globals: dict[str, Any]
     """State of the global random generators, which belong to the reward function."""
+    replay: tuple[str, ...] = ()
+    """Of SAC: the files of the replay buffer, see `ReplayFolder`."""
 
 
 @dataclass
@@ -177,6 +180,23 @@ class CheckpointFolder:
             UserError: There is none, or the file is empty, damaged or foreign.
         """
         return read_checkpoint(self.find(which))
+
+    def copy(self, which: str, target: Path) -> None:
+        """Copy the checkpoint that has one of `KEYS`, whole, also while a training replaces it by newer ones.
+
+        Raises:
+            UserError: There is none.
+        """
+        source = self.find(which)
+        while True:
+            try:
+                shutil.copyfile(source, target)
+                return
+            except FileNotFoundError as error:
+                # Deleted since the index was read, which names another one then; an open file is safe from that.
+                outdated, source = source, self.find(which)
+                if source == outdated:
+                    raise UserError(f"There is no file {source}, although {INDEX} beside it names it") from error
 
     def find(self, which: str) -> Path:
         """Return the file of the checkpoint that has one of `KEYS`.

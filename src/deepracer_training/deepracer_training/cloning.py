@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -63,18 +65,18 @@ def clone(
         raise UserError(f"a checkpoint is chosen by {', '.join(BEST)}, but not by {by!r}")
     if replace and name == parent.name:
         raise UserError(f"model {name!r} cannot replace itself by its clone; choose another name")
-    before = parent.config
+    text, before = read_text(parent.config_path), parent.config
     after = (config or before).model_copy(update={"name": name})
     old_source = read_text(parent.reward)
     new_source = old_source if reward_source is None else reward_source
-    file, chosen = _checkpoint(parent, start, by)
+    copy, chosen = _checkpoint(parent, start, by)
     reuse: list[Reuse] = []
     origin = None
 
     def fill(folder: ModelFolder) -> None:
         nonlocal reuse, origin
-        if file is not None:
-            shutil.copyfile(file, folder.pretrained)
+        if copy is not None:
+            copy(folder.pretrained)
             reuse, origin = _start_from(folder, parent, after, chosen)
         changes = config_changes(before, after)
         if new_source != old_source:
@@ -88,7 +90,7 @@ def clone(
             reuse=tuple(lines(reuse)),
         ).write(folder.path)
 
-    folder = ModelFolder.create(name, after, new_source, replace=replace, fill=fill)
+    folder = ModelFolder.create(name, after, new_source, replace=replace, fill=fill, template=(text, before))
     if replace:
         orphan(name)
     lineage = Lineage.read(folder)
@@ -96,8 +98,8 @@ def clone(
     return Clone(folder, lineage)
 
 
-def _checkpoint(parent: ModelFolder, start: Start, by: str) -> tuple[Path | None, str]:
-    """Return the checkpoint to start from, and how it was chosen."""
+def _checkpoint(parent: ModelFolder, start: Start, by: str) -> tuple[Callable[[Path], object] | None, str]:
+    """Return what copies the checkpoint to start from, and how that was chosen."""
     if start == "none":
         return None, "fresh weights"
     store = CheckpointFolder(parent.checkpoints)
@@ -105,18 +107,18 @@ def _checkpoint(parent: ModelFolder, start: Start, by: str) -> tuple[Path | None
     if not index:
         # A clone that has not been trained yet hands on what it has got itself.
         return (
-            (parent.pretrained, "what the parent started from")
+            (partial(shutil.copyfile, parent.pretrained), "what the parent started from")
             if parent.pretrained.is_file()
             else (None, "fresh weights")
         )
     if start == "last":
-        return store.find("last"), "last"
+        return partial(store.copy, "last"), "last"
     if BEST[by] not in index:
         raise UserError(
             f"model {parent.name!r} was trained before its best checkpoint by {by} was kept; train it a little more "
             f"(deepracer train {parent.name} --resume), or choose by progress or --from last"
         )
-    return store.find(BEST[by]), f"best by {by.replace('_', ' ')}"
+    return partial(store.copy, BEST[by]), f"best by {by.replace('_', ' ')}"
 
 
 def _start_from(

@@ -62,6 +62,8 @@ def read_object_trace(path: Path, track: Track) -> dict[int, Objects]:
             if index == len(names):
                 names.append(row["kind"])
             steps[-1].append([float(row[name]) for name in ("x", "y", "yaw", "speed")])
+        if any(len(there) != len(kinds[episode]) for episode, steps in rows.items() for there in steps):
+            raise ValueError("an object is missing in a step")
         return {episode: recorded(track, kinds[episode], np.array(steps)) for episode, steps in rows.items()}
     except (KeyError, ValueError, IndexError, TypeError) as error:
         raise UserError(f"{path} is not a trace of objects ({error}); evaluate again") from error

@@ -200,7 +200,7 @@ class _Heat:
             self.rivals.present[:] = [racer.racing and verdict.pause_s[car] <= 0.0 for car, racer in enumerate(racers)]
             replaced = np.flatnonzero(verdict.replaced & [racer.racing for racer in racers])
             simulator.reset(replaced, verdict.replace_pose[replaced])
-            self._next_laps(verdict, state)
+            self._next_laps(verdict)
             racing = [racer for racer in racers if racer.racing]
             # The last car's; who is put back loses progress.
             share = max(share, min((racer.done for racer in racing), default=float(self.laps)) / self.laps)
@@ -235,7 +235,7 @@ class _Heat:
         )
         record.count(verdict, car)
 
-    def _next_laps(self, verdict: Verdict, state: CarStates) -> None:
+    def _next_laps(self, verdict: Verdict) -> None:
         """Let cars that have finished a lap begin the next one as they roll, or leave the race."""
         for car in np.flatnonzero(verdict.done).tolist():
             racer = self.racers[car]
@@ -243,9 +243,8 @@ class _Heat:
                 continue
             racer.laps[-1].finish(verdict, car)
             if STATUSES[verdict.status[car]] is EpisodeStatus.LAP_COMPLETE and len(racer.laps) < self.laps:
-                pose = np.array([[state.x[car], state.y[car], state.yaw[car]]])
-                self.referee.start(np.array([car]), pose)
-                racer.laps.append(LapRecord(float(self.simulator.track.project(pose[:, :2]).arc_length[0])))
+                self.referee.next_lap(np.array([car]))
+                racer.laps.append(LapRecord(racer.laps[0].start_m))
             else:
                 racer.racing = False
                 self.rivals.present[car] = False

@@ -64,8 +64,14 @@ def open_evaluation(folder: ModelFolder, name: str | None = None) -> Recording:
     path = folder.evaluations / found[0]
     result = EvaluationResult.read(path)
     track = _track_of(folder, result)
-    objects = read_object_trace(path / OBJECTS, track) if (path / OBJECTS).is_file() else None
     trace = read_trace(path / TRACE)
+    if not len(trace):
+        raise UserError(
+            f"{path / TRACE} holds no steps, only a header; evaluate again: deepracer evaluate {folder.name}"
+        )
+    objects = read_object_trace(path / OBJECTS, track) if (path / OBJECTS).is_file() else None
+    if objects is not None:
+        _check_objects(objects, trace, path / OBJECTS)
     return Recording(f"evaluation {found[0]} of {folder.name}", track, trace, path, result, objects)
 
 
@@ -92,6 +98,14 @@ def open_trace(path: Path, track: str) -> Recording:
             "--track"
         )
     return Recording(path.name, road, trace)
+
+
+def _check_objects(objects: Mapping[int, Objects], trace: Trace, path: Path) -> None:
+    """Refuse a record of objects that ends before the laps do."""
+    for lap in trace.episodes():
+        there = objects.get(int(lap.episode[0]))
+        if there is None or len(there.poses) < int(lap.steps.max()):
+            raise UserError(f"{path} does not tell where the objects were in all steps of the trace; evaluate again")
 
 
 def _track_of(folder: ModelFolder, result: EvaluationResult) -> Track:

@@ -58,10 +58,16 @@ class ReplayBuffer:
             for name, column in columns.items():
                 self.columns[name] = torch.empty((self.capacity, *column.shape[1:]), dtype=column.dtype)
         count = len(next(iter(columns.values())))
-        places = (self.added + torch.arange(count)) % self.capacity
+        kept = min(count, self.capacity)
+        places = (self.added + torch.arange(count - kept, count)) % self.capacity
         for name, column in columns.items():
-            self.columns[name][places] = column
+            self.columns[name][places] = column[count - kept :]
         self.added += count
+
+    def newest(self, count: int) -> dict[str, Tensor]:
+        """Return the newest transitions, the oldest of them first."""
+        places = torch.arange(self.added - count, self.added) % self.capacity
+        return {name: column[places] for name, column in self.columns.items()}
 
     def sample(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw transitions, each with equal chance."""

@@ -25,11 +25,7 @@ class Drive:
 
 
 class SacLearner:
-    """Agent, optimiser, replay buffer and the cars that fill it; the counterpart of PPO's `Learner`.
-
-    The replay buffer is not part of a checkpoint: after --resume it is filled anew by the policy's own drives before
-    learning goes on.
-    """
+    """Agent, optimiser, replay buffer and the cars that fill it; the counterpart of PPO's `Learner`."""
 
     def __init__(self, config: ModelConfig, env: RacingEnv, seed: int) -> None:
         torch.manual_seed(seed)

@@ -42,8 +42,9 @@ from deepracer_training.learner import (
 )
 from deepracer_training.models.config import ModelConfig
 from deepracer_training.models.folder import ModelFolder
+from deepracer_training.replay_folder import ReplayFolder
 from deepracer_training.rewards.function import RewardError, RewardFunction
-from deepracer_training.sac_learner import make_learner
+from deepracer_training.sac_learner import SacLearner, make_learner
 from deepracer_training.training_log import TrainingLog
 from deepracer_training.transfer import adopt
 
@@ -153,6 +154,7 @@ class _Run:
         fleet = build_fleet(self.config, self.seed)
         env = make_env(self.config, fleet.cars, reward, self.seed, self.config.training.start)
         self.learner = make_learner(self.config, env, self.seed)
+        self.replay = ReplayFolder(folder.replay, self.learner.replay) if isinstance(self.learner, SacLearner) else None
         self.trial_env = make_env(self.config, fleet.trial, reward, self.seed, "random")
         if checkpoint is not None:
             self.store.load("best")  # to be found damaged now, not when the budget is spent
@@ -160,6 +162,8 @@ class _Run:
             env.set_random_state(checkpoint.state.starts)
             set_global_random_state(checkpoint.state.globals)
             self.counters = checkpoint.state.counters
+            if self.replay is not None:
+                self._load_replay(checkpoint.state)
             if not self.keep_best:
                 logger.warning("Track or reward function have changed: the best checkpoint is chosen anew.")
                 self.counters.best = self.counters.best_reward = self.counters.best_lap_time = []
@@ -251,6 +255,14 @@ class _Run:
             group["lr"] = lr
         return lr
 
+    def _load_replay(self, before: TrainingState) -> None:
+        """Remember what the training to resume has remembered, unless it drove for other rewards than now."""
+        assert self.replay is not None
+        if before.task == self.task and before.config.race == self.config.race:
+            self.replay.load(before.replay)
+        else:
+            logger.warning("Track, race or reward function have changed: the replay buffer is filled anew.")
+
     def _open_log(self) -> TrainingLog:
         """Let the training begin on disk: a new one starts with its first checkpoint, in one step."""
         if not self.resumed:
@@ -324,9 +336,12 @@ class _Run:
             counters=self.counters,
             starts=learner.env.random_state(),
             globals=global_random_state(),
+            replay=self.replay.save() if self.replay is not None else (),
         )
         checkpoint = capture(learner.agent, learner.optimizer, learner.generator, state)
         self.store.save(checkpoint, self.counters.update, best=best)
+        if self.replay is not None:
+            self.replay.tidy()
         self.record.write(self.counters, ended)
         self.saved_at = time.perf_counter()
 

@@ -18,7 +18,7 @@ from deepracer_inference.runtime import OnnxPolicy
 from deepracer_sim.tracks.npy import write_npy
 from deepracer_sim.tracks.track import Track
 from deepracer_training.agents import make_agent
-from deepracer_training.checkpoint import CheckpointFolder, Task, capture, read_checkpoint
+from deepracer_training.checkpoint import Checkpoint, CheckpointFolder, Task, capture, read_checkpoint
 from deepracer_training.cloning import clone
 from deepracer_training.comparison.compare import compare
 from deepracer_training.comparison.laps import evaluate_more, open_entry
@@ -48,6 +48,7 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     home = tmp_path_factory.mktemp("family") / "home"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEEPRACER_HOME", str(home))
+        patch.setattr("deepracer_sim.camera.world.FINEST_TEXEL", 0.02)  # or drawing the worlds takes longest
         for config in (small("parent"), small("table", action_space=discrete_action_space())):
             train(ModelFolder.create(config.name, config, REWARD), steps=128)
         yield home
@@ -82,6 +83,56 @@ def test_a_clone_drives_like_its_parent_and_trains_from_its_weights() -> None:
     state = CheckpointFolder(slow.checkpoints).load("last").state
     assert state.counters.steps == 64
     assert slow.pretrained.read_bytes() == before
+
+
+def test_a_clone_of_a_model_that_is_being_trained_takes_one_whole_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = clone(ModelFolder.open("parent"), "busy", replace=True).folder
+    store = CheckpointFolder(parent.checkpoints)
+    first = CheckpointFolder(ModelFolder.open("parent").checkpoints).load("last")
+    update, find = 1, CheckpointFolder.find
+
+    def save() -> None:
+        """Save as a training does, which deletes the checkpoint before; all of one carries the same number."""
+        nonlocal update
+        update += 1
+        state = first.state.model_copy(
+            update={"counters": first.state.counters.model_copy(update={"update": update, "steps": update})}
+        )
+        tensors = first.tensors | {"agent.value.bias": torch.tensor([float(update)])}
+        store.save(Checkpoint(tensors, state), update, best=["progress"])
+
+    def find_late(self: CheckpointFolder, which: str) -> Path:
+        found = find(self, which)
+        if update < 5:
+            save()
+            assert not found.exists()
+        return found
+
+    save()
+    monkeypatch.setattr(CheckpointFolder, "find", find_late)
+    for start in ("best", "last"):
+        made = clone(parent, "meanwhile", start=start, replace=True)
+        assert made.lineage.checkpoint is not None
+        assert made.lineage.checkpoint.update == 5
+        assert made.lineage.checkpoint.sha256 == sha256_of(made.folder.pretrained)
+        taken = read_checkpoint(made.folder.pretrained)
+        assert taken.tensors["agent.value.bias"].item() == taken.state.counters.update == 5
+
+    (parent.checkpoints / "000005.safetensors").unlink()
+    with pytest.raises(UserError, match=r"no file .*000005.safetensors, although checkpoints.json"):
+        clone(parent, "never")
+    assert "never" not in _names(family_trees())
+
+
+def test_a_clone_keeps_the_comments_of_its_parents_model_yaml() -> None:
+    parent = clone(ModelFolder.open("parent"), "annotated", replace=True).folder
+    text = "# mine\n" + parent.config_path.read_text().replace("track: pebble\n", "track: pebble  # small\n")
+    parent.config_path.write_text(text)
+    config = apply_settings(parent.config, ["track=oval"])
+    made = clone(parent, "other", config=config, replace=True).folder
+    expected = text.replace("name: annotated\n", "name: other\n").replace("pebble  # small", "oval  # small")
+    assert made.config_path.read_text() == expected
+    assert [change.key for change in _lineage("other").changes] == ["track"]
 
 
 def test_wider_ranges_keep_the_commands_and_narrower_ones_clip_them() -> None:

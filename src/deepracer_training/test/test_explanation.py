@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
+from matplotlib.collections import PolyCollection
 
 from deepracer_inference.vehicle import Vehicle
+from deepracer_sim.objects import Objects
 from deepracer_sim.tracks.library import library_names, load_track
 from deepracer_sim.tracks.track import Track
 from deepracer_training.explanation.analysis import Explanation, explain
@@ -15,6 +19,7 @@ from deepracer_training.explanation.sections import section_at, sections
 from deepracer_training.explanation.steering import swings
 from deepracer_training.explanation.table import COLUMNS, table
 from deepracer_training.models.config import continuous_action_space, discrete_action_space
+from deepracer_training.object_trace import recorded
 from deepracer_training.report.explain_plots import explanation_figure
 from deepracer_training.report.plots import png
 from deepracer_training.traces import COLUMNS as TRACE_COLUMNS
@@ -39,6 +44,7 @@ def lap_rows(
     weave: tuple[float, float] = (0.0, 0.0),
     saturate: tuple[float, float] = (0.0, 0.0),
     off_at: float | None = None,
+    crash_at: float | None = None,
 ) -> list[str]:
     """Drive along the centre line at 2 m/s.
 
@@ -50,6 +56,7 @@ def lap_rows(
         weave: Where the steering command changes sides every other step, 10 degrees either way.
         saturate: Where the steering is at its left limit.
         off_at: Where the car leaves the road to the right, once, and waits two seconds.
+        crash_at: Where the car hits something, once, and is put back by a metre.
     """
     rows, way, step, time_s = [], 0.0, 0, 0.0
 
@@ -73,14 +80,22 @@ def lap_rows(
             for _ in range(30):
                 row("pause", 0.0, 0.0)
             off_at = None
+        if crash_at is not None and way > crash_at:
+            row("crashed", 0.0, steering)
+            way -= 1.0
+            crash_at = None
+            for _ in range(75):
+                row("pause", 0.0, 0.0)
         row("in_progress", 0.0, steering)
         way += (1.0 if inside(slow) else 2.0) * PERIOD_S
     return rows
 
 
-def explained(track: Track, vehicle: Vehicle, *laps: list[str]) -> Explanation:
+def explained(
+    track: Track, vehicle: Vehicle, *laps: list[str], objects: Mapping[int, Objects] | None = None
+) -> Explanation:
     text = "\n".join([",".join(TRACE_COLUMNS), *(row for lap in laps for row in lap)])
-    return explain(parse_trace(text, "made up"), track, vehicle, LIMITS)
+    return explain(parse_trace(text, "made up"), track, vehicle, LIMITS, objects)
 
 
 @pytest.mark.parametrize("name", library_names())
@@ -162,6 +177,40 @@ def test_leaving_the_road_at_one_place_in_two_laps_is_one_hotspot(oval: Track, v
     assert by_name["straight 2"].passes == 4
     assert by_name["straight 2"].lost_s == pytest.approx(0.0, abs=0.02)
     assert any("leaves the road to the right in straight 2" in one and "2 of 3 laps" in one for one in findings(found))
+
+
+def test_what_a_car_comes_to_and_what_it_hits_is_told_and_drawn(oval: Track, vehicle: Vehicle) -> None:
+    laps = [lap_rows(oval, 0, laps=0.7, crash_at=6.85), lap_rows(oval, 1, laps=0.7), lap_rows(oval, 2, laps=0.7)]
+    # To the left at 3 and at 7 m, to the right at 10 m; and beyond what is driven of the lap.
+    places = [(3.0, 0.25), (7.0, 0.25), (10.0, -0.25), (0.9 * oval.length, 0.25)]
+    poses = [[*oval.pose_at(s, lateral)[0].tolist()[:2], 0.0, 0.0] for s, lateral in places]
+    objects = {lap: recorded(oval, ["box"] * 4, np.array([poses] * len(rows))) for lap, rows in enumerate(laps)}
+    found = explained(oval, vehicle, *laps, objects=objects)
+    assert [(met.lap, round(met.arc_length_m), bool(met.hits)) for met in found.meetings] == [
+        (lap, s, (lap, s) == (1, 7)) for lap in (1, 2, 3) for s in (3, 7, 10)
+    ]
+    (spot,) = found.hotspots
+    assert (spot.status, spot.hit, spot.section, spot.laps) == ("crashed", "box", "straight 2", [1])
+    told = findings(found)
+    assert any(one.startswith("It hits a box in straight 2, at 6.9 m, once, in 1 of 3 laps") for one in told)
+    assert "It hits 1 of 9 boxes that it comes to: 1 of 6 on the left and 0 of 3 on the right of the road." in told
+
+    top, _, _, line, _ = explanation_figure(oval, found, LIMITS, "a title").axes[:5]
+    for axes, name in ((top, "map"), (line, "line")):
+        boxes = [one for one in axes.collections if isinstance(one, PolyCollection)]
+        framed = [one for one in boxes if np.max(one.get_linewidth()) > 1.0]
+        assert (len(boxes), len(framed)) == (9, 1), name
+        corners = np.asarray(framed[0].get_paths()[0].vertices)[:4]
+        middle = oval.pose_at(7.0, 0.25)[0, :2] if axes is top else (7.0, 0.25)
+        np.testing.assert_allclose(np.mean(corners, axis=0), middle, atol=0.01)
+    assert "boxes" in line.get_title(loc="left") + line.get_title()
+
+
+def test_without_a_record_of_objects_a_crash_is_a_crash(oval: Track, vehicle: Vehicle) -> None:
+    found = explained(oval, vehicle, lap_rows(oval, crash_at=6.8))
+    assert found.hotspots[0].hit is None
+    assert findings(found)[0].startswith("It crashes in straight 2")
+    assert found.meetings == []
 
 
 def test_weaving_and_full_steering_are_told_apart(oval: Track, vehicle: Vehicle) -> None:

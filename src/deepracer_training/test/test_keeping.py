@@ -15,6 +15,7 @@ from deepracer_training.models import keeping
 from deepracer_training.models.config import preset_config
 from deepracer_training.models.folder import ModelFolder, model_names
 from deepracer_training.models.keeping import backup_model, delete_model, rename_model, restore_model
+from deepracer_training.models.lineage import family_trees
 
 REWARD = "def reward_function(params):\n    return 1.0\n"
 
@@ -61,6 +62,14 @@ def test_a_renamed_model_is_the_same_under_its_new_name() -> None:
     assert after.pop("model.yaml") == before.pop("model.yaml").replace(b"name: m\n", b"name: new\n")
     assert after == before
     assert rename_model(renamed, "123").config.name == "123"
+
+
+def test_a_model_with_a_broken_model_yaml_keeps_its_name() -> None:
+    folder = make()
+    folder.config_path.write_text("name: [\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"m/model.yaml is not valid YAML"):
+        rename_model(folder, "new")
+    assert model_names() == ["m"]
 
 
 def test_what_is_being_trained_stays_where_it_is(tmp_path: Path) -> None:
@@ -123,6 +132,7 @@ def test_the_damage_of_another_model_leaves_nothing_half_done(home: Path) -> Non
     make(), make("damaged")
     (ModelFolder.open("damaged").path / "lineage.json").write_text("{", encoding="utf-8")
     rename_model(ModelFolder.open("m"), "new")
+    assert [node.name for node in family_trees()] == ["damaged", "new"]
     delete_model(ModelFolder.open("new"))
     assert sorted(path.name for path in (home / "models").iterdir()) == [".lock", "damaged"]
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from deepracer_inference.config import load_yaml, parse
 from deepracer_inference.errors import UserError
-from deepracer_training.models.changes import apply_settings, config_changes
+from deepracer_training.models.changes import apply_settings, config_changes, edit_config_text
 from deepracer_training.models.config import ModelConfig, continuous_action_space, discrete_action_space, preset_config
 
 
@@ -67,3 +70,22 @@ def test_another_kind_of_action_space_is_what_came_and_what_went(config: ModelCo
     assert before_actions is None
     assert isinstance(after_actions, list)
     assert len(after_actions) == 5
+
+
+def test_a_users_model_yaml_keeps_its_comments_and_its_brevity(tmp_path: Path) -> None:
+    path = tmp_path / "model.yaml"
+    text = (
+        "# mine\nname: m\ntrack: riverside  # the long one\naction_space:\n  kind: continuous\n"
+        "  steering_angle: {low: -25.0, high: 25.0}\n  speed:\n    low: 1.0\n    high: 2.0  # dare\n"
+        "hyperparameters:\n  lr: 5e-4  # slow\n"
+    )
+    path.write_text(text)
+    before = load_yaml(path, ModelConfig)
+    after = apply_settings(before, ["action_space.speed.high=3", "training.seed=4"])
+    path.write_text(edit_config_text(text, before, after))
+    assert path.read_text() == text.replace("high: 2.0  # dare", "high: 3.0  # dare") + "training:\n  seed: 4\n"
+    assert load_yaml(path, ModelConfig) == after
+    boxes = parse(after.model_dump(mode="json") | {"race_type": "object_avoidance", "race": None}, ModelConfig, "")
+    path.write_text(edit_config_text(path.read_text(), after, boxes))
+    assert "track: riverside  # the long one" in path.read_text()
+    assert load_yaml(path, ModelConfig) == boxes

@@ -15,7 +15,9 @@ from deepracer_inference.policy_file import PolicyFile
 from deepracer_inference.runtime import Command
 from deepracer_inference.vehicle import load_vehicle
 from deepracer_sim.embedded import EmbeddedSimulator
-from deepracer_sim.race.rules import EpisodeStatus
+from deepracer_sim.lanes import Lanes
+from deepracer_sim.race.referee import Referee
+from deepracer_sim.race.rules import EpisodeStatus, RaceRules
 from deepracer_sim.race_settings import BoxPosition, BoxSettings, RaceSettings
 from deepracer_sim.simulator import CarStates, FloatArray, IntArray
 from deepracer_sim.tracks.library import load_track
@@ -202,27 +204,63 @@ def test_models_race_each_other(models: dict[str, ModelFolder], tmp_path: Path) 
     assert len(list(target.glob("*.csv"))) == 3
 
 
-def test_who_runs_into_another_car_pays_and_who_is_ahead_does_not(
-    models: dict[str, ModelFolder], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    road = load_track(TRACK)
+class Pilot:
+    """Follows the centre line by what it is told instead of what it sees; `chaser` is the faster one."""
 
-    class Pilot:
-        """Follows the centre line by what it is told instead of what it sees; `chaser` is the faster one."""
+    def __init__(self, policy: PolicyFile) -> None:
+        self._speed = 1.4 if policy.folder.parent.name == "chaser" else 0.7
+        self._road = load_track(TRACK)
 
-        def __init__(self, policy: PolicyFile) -> None:
-            self._speed = 1.4 if policy.folder.parent.name == "chaser" else 0.7
+    def act(self, readings: dict[str, FloatArray]) -> Command:
+        x, y, yaw = readings["pose"]
+        ahead = self._road.pose_at(self._road.project(np.array([[x, y]])).arc_length + 0.5)[0]
+        bearing = np.arctan2(ahead[1] - y, ahead[0] - x) - yaw
+        steering_angle = np.arctan(2 * 0.164 * np.sin(bearing) / 0.5 / 0.65)
+        return Command(np.array([steering_angle], np.float32), np.array([self._speed], np.float32), None)
 
-        def act(self, readings: dict[str, FloatArray]) -> Command:
-            x, y, yaw = readings["pose"]
-            ahead = road.pose_at(road.project(np.array([[x, y]])).arc_length + 0.5)[0]
-            bearing = np.arctan2(ahead[1] - y, ahead[0] - x) - yaw
-            steering_angle = np.arctan(2 * 0.164 * np.sin(bearing) / 0.5 / 0.65)
-            return Command(np.array([steering_angle], np.float32), np.array([self._speed], np.float32), None)
 
+@pytest.fixture
+def pilots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let cars of races be driven by pilots."""
     monkeypatch.setattr("deepracer_training.racing.lap_limit_s", lambda *arguments, **options: 120.0)
     monkeypatch.setattr("deepracer_training.racing.OnnxPolicy", Pilot)
     monkeypatch.setattr(EmbeddedSimulator, "look", lambda self, sensors, car: {"pose": self._motion.poses()[car]})
+
+
+@pytest.mark.usefixtures("pilots")
+def test_lap_times_are_those_of_an_evaluations_referee_in_every_lap(models: dict[str, ModelFolder]) -> None:
+    road, vehicle = load_track(TRACK), load_vehicle("deepracer")
+    period_s = vehicle.control_period_ns * 1e-9
+    _, racers = race([models["chaser"], models["chaser"]], laps=4, seed=0, road=road)
+    for racer in racers:
+        # Clear of each other, so that nothing but driving is timed.
+        assert racer.count("reset_count") == 0
+        referee = Referee(road, vehicle, RaceRules.evaluation(), 1, vehicle.control_period_ns)
+        lanes = Lanes(road)
+        outer = -1.0 if road.is_ccw else 1.0
+        referee.start(np.array([0]), np.array([lanes.pose(-0.75 * (racer.grid - 1), outer * (3 - 2 * racer.grid))]))
+        noses, verdict = [], None
+        for pose in [pose for lap in racer.laps for pose in lap.poses]:
+            x, y, yaw = np.array(pose)[:, None]
+            zero = np.zeros(1)
+            if verdict is None or not verdict.done[0]:
+                verdict = referee.judge(CarStates(x, y, yaw, zero, zero, zero, zero, 0))
+            noses.append((pose[0] + 0.14 * np.cos(pose[2]), pose[1] + 0.14 * np.sin(pose[2])))
+        assert verdict is not None
+        assert racer.lap_times[0] == round(float(verdict.lap_time_s[0]), 6)
+        # The times at which the nose was a lap, two laps, ... past the place where the car has started.
+        way = np.unwrap(road.project(np.array(noses)).arc_length, period=road.length)
+        way += round((racer.laps[0].start_m - way[0]) / road.length) * road.length
+        lines = racer.laps[0].start_m + road.length * np.arange(1, 5)
+        crossings = np.interp(lines, way, period_s * np.arange(1, len(way) + 1))
+        np.testing.assert_allclose(racer.lap_times, np.diff(crossings, prepend=0.0), rtol=0, atol=2e-6)
+        # Nothing but the first one, from standstill, differs: a lap is a lap.
+        assert np.ptp(racer.lap_times[1:]) < 0.1
+
+
+@pytest.mark.usefixtures("pilots")
+def test_who_runs_into_another_car_pays_and_who_is_ahead_does_not(models: dict[str, ModelFolder]) -> None:
+    road = load_track(TRACK)
     shares: list[float] = []
     result, racers = race([models["boxer"], models["chaser"]], laps=2, seed=0, road=road, on_step=shares.append)
     slow, fast = racers

@@ -17,7 +17,9 @@ from deepracer_inference.policy_file import load_policy
 from deepracer_inference.runtime import OnnxPolicy
 from deepracer_training.agents import make_agent
 from deepracer_training.checkpoint import CheckpointFolder, restore
+from deepracer_training.control import Cancelled
 from deepracer_training.evaluation import evaluate
+from deepracer_training.models.changes import apply_settings
 from deepracer_training.models.config import ModelConfig, preset_config
 from deepracer_training.models.folder import ModelFolder
 from deepracer_training.sac_learner import SacLearner
@@ -80,25 +82,97 @@ def test_equal_seeds_give_equal_trainings() -> None:
     assert (first.policy / "policy.onnx").read_bytes() == (second.policy / "policy.onnx").read_bytes()
 
 
-def test_resume_fills_the_buffer_with_the_policys_own_drives(monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = create()
-    train(folder, steps=256 + STEPS)
+@pytest.fixture
+def updates(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Gradient steps so far and transitions in the replay buffer at the beginning of each update."""
     seen: list[tuple[int, int]] = []
     learn = SacLearner.learn
 
     def watch(self: SacLearner, *arguments: Any) -> dict[str, float]:
-        spread = self.replay.columns["action"][: len(self.replay)].std()
         seen.append((int(self.agent.updates), len(self.replay)))
-        assert spread > 0.0
         return learn(self, *arguments)
 
     monkeypatch.setattr(SacLearner, "learn", watch)
+    return seen
+
+
+def test_resume_goes_on_with_all_that_was_driven_before(updates: list[tuple[int, int]]) -> None:
+    folder = create()
+    train(folder, steps=256 + STEPS)
     report = train(folder, steps=1, resume=True)
-    before = CheckpointFolder(folder.checkpoints)
     assert report.counters.update == 3
-    assert report.counters.steps == 256 + STEPS + 256
-    assert seen[0] == (3, 256)  # two gradient steps in the first update, one in the second
-    assert int(before.load("last").tensors["agent.updates"]) == 5
+    assert report.counters.steps == 256 + 2 * STEPS
+    # Two gradient steps in the first update, one in each of the others.
+    assert updates == [(0, 256), (2, 256 + STEPS), (3, 256 + 2 * STEPS)]
+    # A process that was killed between two saves may have left a piece that no checkpoint knows.
+    (folder.replay / f"{0:012d}-{0:016x}.safetensors").write_bytes(b"half")
+    assert train(folder, steps=1, resume=True).counters.steps == 256 + 3 * STEPS
+    assert len(list(folder.replay.iterdir())) == 4
+    train(folder, steps=1)
+    assert updates[-1] == (0, 256)
+    assert len(list(folder.replay.iterdir())) == 1
+
+
+@pytest.mark.parametrize("updates", [2, 9])  # without and with a buffer that has overflown
+def test_a_resumed_training_learns_exactly_what_it_would_have_learned(
+    updates: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learners: list[SacLearner] = []
+    collect = SacLearner.collect
+
+    def watch(self: SacLearner) -> Any:
+        if self not in learners:
+            learners.append(self)
+        if len(learners) == 2:
+            raise Cancelled
+        return collect(self)
+
+    monkeypatch.setattr(SacLearner, "collect", watch)
+    monkeypatch.setattr("deepracer_training.training._Run._export", lambda self: None)  # it loads the best agent
+    folder = create(replay_size=1000)
+    train(folder, steps=256 + (updates - 1) * STEPS)
+    with pytest.raises(Cancelled):
+        train(folder, steps=1, resume=True)
+    for learner in learners:
+        assert len(learner.replay) == min(1000, 256 + (updates - 1) * STEPS)
+        learner.sac.update(learner.replay, 5)
+    going_on, resumed = (learner.agent.state_dict() for learner in learners)
+    for name, tensor in going_on.items():
+        assert torch.equal(tensor, resumed[name]), name
+
+
+def test_a_larger_buffer_takes_over_what_there_is_and_a_smaller_one_the_newest(
+    updates: list[tuple[int, int]],
+) -> None:
+    folder = create(replay_size=1000)
+    train(folder, steps=256 + 8 * STEPS)
+    for size in (2000, 1000):
+        folder.set_config(apply_settings(folder.config, [f"replay_size={size}"]))
+        train(folder, steps=1, resume=True)
+    assert [length for _, length in updates[-3:]] == [1000, 1000 + STEPS, 1000]
+
+
+def test_rewards_of_another_function_are_not_learned_from(updates: list[tuple[int, int]]) -> None:
+    folder = create()
+    train(folder, steps=256 + STEPS)
+    folder.reward.write_text(REWARD.replace("0.0", "0.5"))
+    train(folder, steps=1, resume=True)
+    assert updates[-1] == (3, 256)
+
+
+def test_a_lost_buffer_is_filled_anew_and_a_damaged_one_is_an_error(
+    updates: list[tuple[int, int]], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = create()
+    train(folder, steps=256)
+    piece = next(folder.replay.iterdir())
+    piece.write_bytes(piece.read_bytes()[:-1] + b"\0")
+    with pytest.raises(UserError, match=r"is damaged .* go on with a new replay buffer"):
+        train(folder, steps=1, resume=True)
+    piece.unlink()
+    train(folder, steps=1, resume=True)
+    assert "There is no replay buffer" in caplog.text
+    assert updates[-1] == (2, 256)
 
 
 def test_the_algorithm_of_a_training_cannot_change() -> None:

@@ -80,6 +80,7 @@ MEMORY = np.dtype(
     [
         ("racing", np.bool_),  # between start and end of an episode
         ("steps", np.int64),
+        ("lead_ns", np.int64),  # of the lap before its first step: a following lap begins within a step
         ("pause_steps", np.int64),  # still to stand
         ("still_steps", np.int64),
         ("backward_steps", np.int64),
@@ -141,6 +142,7 @@ def start_cars(cars: NDArray[np.int64], poses: NDArray[np.float64], memory: Any,
         )
         car.racing = True
         car.steps = 0
+        car.lead_ns = 0
         car.pause_steps = 0
         car.still_steps = 0
         car.backward_steps = 0
@@ -151,11 +153,29 @@ def start_cars(cars: NDArray[np.int64], poses: NDArray[np.float64], memory: Any,
         # AWS counts progress of the nose from where base_link started, so that a lap begins at nose_x, not at 0.
         car.travelled = _way(start, nose, road.center_length[-1])
         car.ghost = False
-        car.off_track = 0
-        car.crashes = 0
-        car.immobilized = 0
-        car.reversed = 0
-        car.resets = 0
+        _clear_counters(car)
+
+
+@njit(cache=True, nogil=True)
+def next_laps(cars: NDArray[np.int64], memory: Any, verdicts: Any, road: Road, limits: Limits) -> None:
+    """Begin another lap for `cars` (K,), which have just finished one, at the moment when they crossed the line."""
+    for k in range(cars.shape[0]):
+        car = memory[cars[k]]
+        car.racing = True
+        car.travelled -= road.center_length[-1]
+        lap_ns = round(verdicts[cars[k]].lap_time_s * 1e9)
+        car.lead_ns += car.steps * limits.period_ns - lap_ns
+        car.steps = 0
+        _clear_counters(car)
+
+
+@njit(cache=True, nogil=True)
+def _clear_counters(car: Any) -> None:
+    car.off_track = 0
+    car.crashes = 0
+    car.immobilized = 0
+    car.reversed = 0
+    car.resets = 0
 
 
 @njit(cache=True, nogil=True)
@@ -280,7 +300,7 @@ def _apply_rules(x: float, y: float, crashed: bool, car: Any, verdict: Any, road
         verdict.status = LAP_COMPLETE
         verdict.done = True
         share = min(max((length - before) / step, 0.0), 1.0) if step > 0.0 else 1.0
-        elapsed_ns = (car.steps - 1) * limits.period_ns + round(share * limits.period_ns)
+        elapsed_ns = car.lead_ns + (car.steps - 1) * limits.period_ns + round(share * limits.period_ns)
         verdict.lap_time_s = elapsed_ns * 1e-9
     elif paused:
         verdict.status = PAUSE

@@ -84,7 +84,8 @@ class Referee:
         cars = np.flatnonzero(verdict.replaced)
         simulator.reset(cars, verdict.replace_pose[cars])
 
-    and for each car that is `done`: `simulator.reset` and `referee.start` with the pose of the next episode.
+    and for each car that is `done`: `simulator.reset` and `referee.start` with the pose of the next episode, or
+    `referee.next_lap` to let it drive on.
 
     Differences from AWS, on purpose: a re-placed car stands on the centre line (AWS: in the middle of the nearer lane)
     with its nose at the progress it had reached (AWS: its `base_link`, a present of `nose_offset`), and progress shows
@@ -158,6 +159,16 @@ class Referee:
             self._road,
             self._shape,
         )
+
+    def next_lap(self, cars: IntArray) -> None:
+        """Begin another lap as the cars roll, at the moment of the last step when their noses crossed the line.
+
+        Each lap is as long as the track then, and the lap times add up to the time since `start`.
+
+        Args:
+            cars: Indices of cars whose last verdict is `lap_complete`, `(K,)`.
+        """
+        kernels.next_laps(np.asarray(cars, dtype=np.int64), self._memory, self._verdicts, self._road, self._limits)
 
     def govern(self, steering_angle: FloatArray, speed: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Overrule the commands `(N,)` of cars that serve a penalty or are parked: straight wheels, no speed."""

@@ -44,7 +44,8 @@ def explain(
     recording = open_evaluation(folder, evaluation)
     assert recording.result is not None and recording.folder is not None
     limits = Limits.of(folder.config.action_space)
-    found = analyse(recording.trace, recording.track, load_vehicle(folder.config.vehicle), limits)
+    vehicle = load_vehicle(folder.config.vehicle)
+    found = analyse(recording.trace, recording.track, vehicle, limits, recording.objects)
     sentences = findings(found)
     title = f"{folder.name} on {recording.track.name}, {found.laps} laps"
     figure = explanation_figure(recording.track, found, limits, title)

@@ -39,7 +39,6 @@ def train(
     as_json: JsonFlag = False,
 ) -> None:
     """Train a model and export its best policy; Ctrl-C ends the training early, with a checkpoint and a policy."""
-    from deepracer_inference.config import dump_yaml
     from deepracer_training.cli.progress import TrainingProgress
     from deepracer_training.models.changes import apply_settings
     from deepracer_training.models.folder import ModelFolder
@@ -51,10 +50,14 @@ def train(
     with TrainingProgress(f"{model} on {config.track}") as progress:
         from deepracer_training.training import train as run
 
+        unsaved = bool(settings)
+
         def on_update(report: Report) -> None:
-            # Not before: a training that is refused leaves the model as it was.
-            if settings and folder.config != config:
-                dump_yaml(config, folder.config_path)
+            nonlocal unsaved
+            if unsaved:
+                # Not before: a training that is refused leaves the model as it was.
+                folder.set_config(config)
+                unsaved = False
             progress.update(report)
 
         # What a reward function writes to stdout would spoil the JSON there.

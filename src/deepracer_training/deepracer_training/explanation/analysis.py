@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepracer_inference.vehicle import Vehicle
+from deepracer_sim.objects import Objects
 from deepracer_sim.simulator import FloatArray
 from deepracer_sim.tracks.track import Track
 from deepracer_training.explanation.laps import Lap, Limits, read_lap, violated
+from deepracer_training.explanation.meetings import Meeting, meetings
 from deepracer_training.explanation.sections import Section, section_at, sections
 from deepracer_training.traces import Trace
 
@@ -70,6 +72,8 @@ class Hotspot:
     y: float
     side: str
     """`left` or `right` of the centre line."""
+    hit: str | None
+    """Kind of what the car crashed into, if that is known."""
     count: int
     laps: list[int]
     """From 1."""
@@ -92,6 +96,8 @@ class Explanation:
     reference_s: float
     sections: list[SectionFacts]
     hotspots: list[Hotspot]
+    meetings: list[Meeting]
+    """With boxes and other cars, lap by lap."""
     steps: Steps
 
     def as_json(self) -> dict[str, Any]:
@@ -116,7 +122,9 @@ class Steps:
     """Whether the car had been driving for a while."""
 
 
-def explain(trace: Trace, track: Track, vehicle: Vehicle, limits: Limits) -> Explanation:
+def explain(
+    trace: Trace, track: Track, vehicle: Vehicle, limits: Limits, objects: Mapping[int, Objects] | None = None
+) -> Explanation:
     """Take the laps of an evaluation apart.
 
     Args:
@@ -124,10 +132,12 @@ def explain(trace: Trace, track: Track, vehicle: Vehicle, limits: Limits) -> Exp
         track: The road.
         vehicle: The car; its tyres limit the reference.
         limits: What the policy may command.
+        objects: What stood or drove on the road: for each episode, with a world for each of its steps.
     """
     cut = sections(track)
     laps = [read_lap(number, lap, track, limits) for number, lap in enumerate(trace.episodes(), 1)]
     where = [section_at(cut, lap.way, track.length) for lap in laps]
+    met = [meeting for lap in laps for meeting in meetings(lap, objects or {})]
     facts = [
         _facts(
             section,
@@ -144,7 +154,8 @@ def explain(trace: Trace, track: Track, vehicle: Vehicle, limits: Limits) -> Exp
         lap_time_best_s=_sum([one.time_best_s for one in facts]),
         reference_s=sum(one.reference_s for one in facts),
         sections=facts,
-        hotspots=list(_hotspots(laps, cut, track)),
+        hotspots=list(_hotspots(laps, cut, track, met)),
+        meetings=met,
         steps=_steps(laps, track),
     )
 
@@ -224,8 +235,9 @@ def _reference(section: Section, track: Track, vehicle: Vehicle, top_speed: floa
     return float(np.sum(step / np.minimum(holds, top_speed)))
 
 
-def _hotspots(laps: Sequence[Lap], cut: list[Section], track: Track) -> Iterator[Hotspot]:
+def _hotspots(laps: Sequence[Lap], cut: list[Section], track: Track, met: Sequence[Meeting]) -> Iterator[Hotspot]:
     """Put violations of one kind, side and place together, the most frequent first."""
+    hit = {(meeting.lap, row): meeting.kind for meeting in met for row in meeting.hits}
     events = [(lap, int(row)) for lap in laps for row in np.flatnonzero(violated(lap))]
     groups: list[list[tuple[Lap, int]]] = []
     for lap, row in sorted(events, key=lambda event: event[0].way[event[1]] % track.length):
@@ -254,6 +266,7 @@ def _hotspots(laps: Sequence[Lap], cut: list[Section], track: Track) -> Iterator
             x=float(lap.trace.x[row]),
             y=float(lap.trace.y[row]),
             side="left" if lap.lateral[row] > 0.0 else "right",
+            hit=hit.get((lap.number, row)),
             count=len(group),
             laps=sorted({one.number for one, _ in group}),
             speed=float(known.mean()) if len(known) else 0.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from deepracer_training.explanation.analysis import Explanation, Hotspot, SectionFacts
+from deepracer_training.explanation.meetings import Meeting
 
 MIN_LOST_S = 0.1
 """What is worth a sentence."""
@@ -22,7 +23,13 @@ NAMES = {
 
 def findings(explanation: Explanation) -> list[str]:
     """Return sentences for people."""
-    found = [*_violations(explanation), *_lost(explanation), *_uneven(explanation), *_steering(explanation)]
+    found = [
+        *_violations(explanation),
+        *_hits(explanation),
+        *_lost(explanation),
+        *_uneven(explanation),
+        *_steering(explanation),
+    ]
     return found or ["Nothing stands out: no violation, no section that is slow, uneven, nervous or at the limit."]
 
 
@@ -31,8 +38,9 @@ def _violations(explanation: Explanation) -> Iterator[str]:
         often = "once" if spot.count == 1 else f"{spot.count} times"
         laps = f"in {len(spot.laps)} of {explanation.laps} laps" if explanation.laps > 1 else "in its only lap"
         where = f" to the {spot.side}" if spot.status == "off_track" else ""
+        does = NAMES[spot.status] if spot.hit is None else f"hits a {spot.hit}"
         yield (
-            f"It {NAMES[spot.status]}{where} in {spot.section}, at {spot.arc_length_m:.1f} m, {often}, {laps}, coming "
+            f"It {does}{where} in {spot.section}, at {spot.arc_length_m:.1f} m, {often}, {laps}, coming "
             f"at {spot.speed:.2f} m/s with the steering at {spot.steering_angle:+.0f} degrees{_cause(spot)}."
         )
 
@@ -46,6 +54,28 @@ def _cause(spot: Hotspot) -> str:
     if turned_away:
         return ": it steers towards that border itself"
     return ": there was more steering left than it used"
+
+
+def _hits(explanation: Explanation) -> Iterator[str]:
+    """Tell how often it hits what it comes to, and on which side of the road that is."""
+    for kind in dict.fromkeys(meeting.kind for meeting in explanation.meetings):
+        met = [meeting for meeting in explanation.meetings if meeting.kind == kind]
+        sides = {
+            side: [meeting for meeting in met if (meeting.lateral_m > 0.0) == (side == "left")]
+            for side in ("left", "right")
+        }
+        if any(meeting.hits for meeting in met):
+            shares = [f"{_hit_of(there)} on the {side}" for side, there in sides.items() if there]
+            yield f"It hits {_hit_of(met)} {plural(kind)} that it comes to: {' and '.join(shares)} of the road."
+
+
+def _hit_of(met: list[Meeting]) -> str:
+    return f"{sum(bool(meeting.hits) for meeting in met)} of {len(met)}"
+
+
+def plural(kind: str) -> str:
+    """Return the plural of a kind of object."""
+    return "boxes" if kind == "box" else f"{kind}s"
 
 
 def _lost(explanation: Explanation) -> Iterator[str]:

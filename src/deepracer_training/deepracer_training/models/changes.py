@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from deepracer_inference.config import StrictModel, nearest, parse
 from deepracer_inference.errors import UserError
-from deepracer_inference.yaml_text import read_yaml_text
+from deepracer_inference.yaml_text import edit_yaml_text, read_yaml_text
 from deepracer_training.models.config import ModelConfig
 
 SECTIONS = ("hyperparameters", "training")
@@ -65,6 +65,32 @@ def config_changes(before: ModelConfig, after: ModelConfig) -> list[Change]:
         for key in {**new, **old}
         if old.get(key) != new.get(key)
     ]
+
+
+def edit_config_text(text: str, before: ModelConfig, after: ModelConfig) -> str:
+    """Return the text of a model.yaml with another configuration; what does not change stays, with its comments.
+
+    Args:
+        text: As it stands in the file.
+        before: What it says.
+        after: What it has to say.
+    """
+    data = read_yaml_text(text, "model.yaml")
+    assert isinstance(data, dict)
+    return edit_yaml_text(text, _edited(data, before.model_dump(mode="json"), after.model_dump(mode="json")))
+
+
+def _edited(data: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Change in a user's mapping, which may leave out defaults, only what differs."""
+    edited = {name: item for name, item in data.items() if name in after}
+    for name, item in after.items():
+        old = before.get(name)
+        if name not in before or old != item:
+            own = edited.get(name, {})
+            if isinstance(own, Mapping) and isinstance(old, Mapping) and isinstance(item, Mapping):
+                item = _edited(own, old, item)
+            edited[name] = item
+    return edited
 
 
 def _full_key(key: str, data: Mapping[str, Any]) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from deepracer_inference.config import dump_yaml, load_yaml, nearest
 from deepracer_inference.errors import DeepRacerError, UserError
-from deepracer_inference.files import atomic_directory, home, write_atomic
+from deepracer_inference.files import atomic_directory, home, read_text, write_atomic
+from deepracer_training.models.changes import edit_config_text
 from deepracer_training.models.config import ModelConfig
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -56,6 +57,7 @@ class ModelFolder:
         *,
         replace: bool = False,
         fill: Callable[[ModelFolder], None] | None = None,
+        template: tuple[str, ModelConfig] | None = None,
     ) -> ModelFolder:
         """Create a model: all of it, or nothing.
 
@@ -65,6 +67,7 @@ class ModelFolder:
             reward_source: Python source of the reward function.
             replace: Whether a model of this name may be replaced, with all of its training and evaluations.
             fill: Adds more files to the folder while it is being built, under another name.
+            template: Text of another model's `model.yaml`, whose comments stay, and what it says.
 
         Raises:
             UserError: The name is not allowed, or taken.
@@ -73,7 +76,7 @@ class ModelFolder:
         with reserve(name, replace=replace) as path:
             old = cls(path)
             with old.lock() if (old.training / ".lock").exists() else nullcontext(), atomic_directory(path) as building:
-                dump_yaml(config.model_copy(update={"name": name}), building / "model.yaml")
+                _write_config(building / "model.yaml", config.model_copy(update={"name": name}), template)
                 write_atomic(building / "reward_function.py", reward_source)
                 make_directory(building / "training")
                 write_atomic(building / "training" / ".lock", "")
@@ -108,6 +111,16 @@ class ModelFolder:
         """The checked content of `model.yaml`; read anew on each access."""
         return load_yaml(self.config_path, ModelConfig).model_copy(update={"name": self.name})
 
+    def set_config(self, config: ModelConfig) -> None:
+        """Change `model.yaml`; what stays as it is keeps the user's comments and notation.
+
+        Raises:
+            UserError: The file has been broken since it was read.
+            DeepRacerError: It cannot be written.
+        """
+        template = read_text(self.config_path), load_yaml(self.config_path, ModelConfig)
+        _write_config(self.config_path, config.model_copy(update={"name": self.name}), template)
+
     @property
     def reward(self) -> Path:
         """The user's reward function, a Python file."""
@@ -127,6 +140,11 @@ class ModelFolder:
     def checkpoints(self) -> Path:
         """Checkpoints, `<number>.safetensors` each."""
         return self.training / "checkpoints"
+
+    @property
+    def replay(self) -> Path:
+        """Of SAC: the replay buffer that belongs to the last checkpoint."""
+        return self.training / "replay"
 
     @property
     def metrics_jsonl(self) -> Path:
@@ -174,6 +192,13 @@ class ModelFolder:
         message = f"Model {self.name!r} is being trained by another process; wait for it or stop it (Ctrl-C there)."
         with locked(self.training / ".lock", message):
             yield
+
+
+def _write_config(path: Path, config: ModelConfig, template: tuple[str, ModelConfig] | None) -> None:
+    if template is None:
+        dump_yaml(config, path)
+        return
+    write_atomic(path, edit_config_text(*template, config))
 
 
 @contextmanager

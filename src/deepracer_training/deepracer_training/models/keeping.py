@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Collection
@@ -12,7 +11,7 @@ from pathlib import Path
 from deepracer_inference.archive import SUFFIX, ArchiveLimits, extract_archive, write_archive
 from deepracer_inference.config import load_yaml
 from deepracer_inference.errors import DeepRacerError, UserError
-from deepracer_inference.files import TEMPORARY_PREFIX, home, read_text, write_atomic
+from deepracer_inference.files import TEMPORARY_PREFIX, home
 from deepracer_training.models.config import ModelConfig
 from deepracer_training.models.folder import ModelFolder, make_directory, reserve
 from deepracer_training.models.lineage import Lineage, orphan, rename_parent
@@ -20,23 +19,23 @@ from deepracer_training.models.lineage import Lineage, orphan, rename_parent
 BACKUP_LIMITS = ArchiveLimits(files=20_000, file_bytes=2 << 30, total_bytes=8 << 30)
 """Of an archive with a whole model: long trainings leave many traces, and evaluations leave videos."""
 _NOT_KEPT = (".lock",)
-_NAME_LINE = re.compile(r"^name:.*$", re.MULTILINE)
 
 
 def rename_model(folder: ModelFolder, name: str) -> ModelFolder:
     """Give a model another name; its clones learn it.
 
     Raises:
-        UserError: The name is not allowed, or taken.
+        UserError: The name is not allowed, or taken, or model.yaml is broken.
         DeepRacerError: The model is being trained, or the folder cannot be written.
     """
+    config = folder.config
     with reserve(name) as path, folder.lock():
         try:
             os.rename(folder.path, path)
         except OSError as error:
             raise DeepRacerError(f"Cannot rename {folder.path} to {path}: {error.strerror}.") from error
         renamed = ModelFolder(path)
-        _write_name(renamed)
+        renamed.set_config(config)
         rename_parent(folder.name, name)
     return renamed
 
@@ -118,7 +117,7 @@ def restore_model(archive: Path, name: str | None = None) -> ModelFolder:
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     restored = ModelFolder(path)
-    _write_name(restored)
+    restored.set_config(restored.config)
     return restored
 
 
@@ -149,14 +148,3 @@ def _staging() -> Path:
     parent = home() / "models"
     make_directory(parent)
     return parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
-
-
-def _write_name(folder: ModelFolder) -> None:
-    # In the text, so that the user's comments and order of keys stay.
-    text = read_text(folder.config_path)
-    write_atomic(folder.config_path, _NAME_LINE.sub(f"name: {_quoted(folder.name)}", text, count=1))
-
-
-def _quoted(name: str) -> str:
-    """Return a name as YAML reads it as a text."""
-    return name if re.match(r"[A-Za-z_]", name) and name.lower() not in ("true", "false", "null") else f"'{name}'"

@@ -96,12 +96,10 @@ class Ancestor:
 def family_trees() -> list[Ancestor]:
     """Return all models as trees, parents above their clones, each level sorted by name.
 
-    A parent that was deleted still stands above its clones, marked as missing.
-
-    Raises:
-        UserError: A lineage file is damaged.
+    A parent that was deleted still stands above its clones, marked as missing. A model whose lineage file is damaged
+    stands alone, with a warning: it does not hide the others.
     """
-    nodes = {name: Ancestor(name, True, Lineage.read(ModelFolder.open(name))) for name in model_names()}
+    nodes = {folder.name: Ancestor(folder.name, True, lineage) for folder, lineage in _lineages()}
     gone: dict[str, Ancestor] = {}
     roots = []
     for name, node in nodes.items():
@@ -130,15 +128,21 @@ def orphan(name: str) -> list[str]:
 
 
 def _children(name: str) -> list[tuple[ModelFolder, Lineage]]:
-    found = []
+    return [
+        (folder, lineage)
+        for folder, lineage in _lineages()
+        if lineage and lineage.parent == name and not lineage.parent_deleted
+    ]
+
+
+def _lineages() -> list[tuple[ModelFolder, Lineage | None]]:
+    found: list[tuple[ModelFolder, Lineage | None]] = []
     for folder in map(ModelFolder.open, model_names()):
         try:
-            lineage = Lineage.read(folder)
-        except UserError as error:  # another model's damage is no reason to leave this one half renamed or deleted
-            logger.warning("Left as it is: %s", error)
-            continue
-        if lineage and lineage.parent == name and not lineage.parent_deleted:
-            found.append((folder, lineage))
+            found.append((folder, Lineage.read(folder)))
+        except UserError as error:  # one model's damage is no reason to leave another one half renamed or deleted
+            logger.warning("The lineage of %s is unknown: %s", folder.name, error)
+            found.append((folder, None))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from markupsafe import Markup
 
 from deepracer_inference.files import write_atomic
 from deepracer_training.explanation.analysis import Explanation
+from deepracer_training.explanation.findings import plural
 from deepracer_training.explanation.table import COLUMNS, table
 from deepracer_training.report.page import render
 from deepracer_training.report.plots import svg
@@ -62,7 +64,15 @@ def _tiles(explanation: Explanation) -> list[tuple[str, str, str]]:
         ("Best of all sections", _seconds(explanation.lap_time_best_s), "what it can do already"),
         ("Centre line at the limit", _seconds(explanation.reference_s), "fastest action, grip in bends"),
         ("Violations", str(sum(one.violations for one in explanation.sections)), f"in {explanation.laps} laps"),
+        *_hits(explanation),
     ]
+
+
+def _hits(explanation: Explanation) -> Iterator[tuple[str, str, str]]:
+    for kind in dict.fromkeys(meeting.kind for meeting in explanation.meetings):
+        met = [meeting for meeting in explanation.meetings if meeting.kind == kind]
+        hit = sum(bool(meeting.hits) for meeting in met)
+        yield f"{plural(kind).capitalize()} hit", f"{hit} of {len(met)}", "that it came to in all laps"
 
 
 def _seconds(value: float | None) -> str:

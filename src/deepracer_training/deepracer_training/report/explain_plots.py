@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepracer_sim.simulator import FloatArray
 from deepracer_sim.tracks.track import Track
 from deepracer_training.explanation.analysis import Explanation, SectionFacts, Steps
+from deepracer_training.explanation.findings import plural
 from deepracer_training.explanation.laps import Limits
+from deepracer_training.explanation.meetings import Meeting
 from deepracer_training.report import maps, style
 from deepracer_training.report.plots import VIOLATIONS
 
@@ -21,6 +24,9 @@ LOST_COLORS = ("#dfe9df", "#f6c63a", "#f0702a", "#d7263d")
 """From no time lost to the most."""
 LABEL_STEP_M = 0.05
 PANEL_IN = 1.7
+PASSED: dict[str, Any] = {"facecolor": style.BOX, "alpha": 0.45, "zorder": 2.5}
+HIT: dict[str, Any] = {"facecolor": style.BOX, "edgecolor": style.INK, "linewidth": 1.8, "zorder": 2.6}
+"""How objects are drawn."""
 
 
 def explanation_figure(track: Track, explanation: Explanation, limits: Limits, title: str) -> Figure:
@@ -36,7 +42,7 @@ def explanation_figure(track: Track, explanation: Explanation, limits: Limits, t
         top.set_title(title)
         _draw_lost(panels[0], track, explanation)
         _draw_speed(panels[1], explanation.steps, limits)
-        _draw_line(panels[2], track, explanation.steps)
+        _draw_line(panels[2], track, explanation)
         _draw_steering(panels[3], explanation.steps, limits)
         for axes in panels:
             axes.set_xlim(0.0, track.length)
@@ -65,6 +71,7 @@ def _draw_map(figure: Figure, axes: Axes, track: Track, explanation: Explanation
         edges = np.vstack([track.pose_at(s, half[0])[:, :2], track.pose_at(s, -half[1])[::-1, :2]])
         axes.add_patch(Polygon(edges, closed=True, facecolor=colors(scale(value)), edgecolor="none", zorder=1.5))
         _label(axes, track, section)
+    _draw_meetings(axes, explanation.meetings)
     steps = explanation.steps
     for lap in np.unique(steps.lap):
         rows = steps.lap == lap
@@ -82,6 +89,14 @@ def _draw_map(figure: Figure, axes: Axes, track: Track, explanation: Explanation
     bar = figure.colorbar(ScalarMappable(scale, colors), ax=axes, fraction=0.025, pad=0.02, aspect=28, shrink=0.8)
     bar.set_label("time lost, s per m")
     bar.outline.set_visible(False)  # type: ignore[operator]  # matplotlib types the spine as a callable
+
+
+def _draw_meetings(axes: Axes, meetings: Sequence[Meeting]) -> None:
+    """Draw what the cars came to; what was hit stands out."""
+    for meeting in meetings:
+        look = HIT if meeting.hits else PASSED
+        pose = np.array([[meeting.x, meeting.y, meeting.yaw]])
+        maps.draw_rectangles(axes, pose, meeting.length, meeting.width, **look)
 
 
 def _label(axes: Axes, track: Track, section: SectionFacts) -> None:
@@ -126,13 +141,20 @@ def _draw_speed(axes: Axes, steps: Steps, limits: Limits) -> None:
     axes.set_title("Speed driven, m/s (dashed: fastest action)")
 
 
-def _draw_line(axes: Axes, track: Track, steps: Steps) -> None:
+def _draw_line(axes: Axes, track: Track, explanation: Explanation) -> None:
     order = np.append(track.arc_length, track.length)
     for side, sign in ((0, 1.0), (1, -1.0)):
         border = sign * np.append(track.half_widths[:, side], track.half_widths[:1, side])
         axes.plot(order, border, color=style.BORDER_PALE, linewidth=1.2)
-    _curves(axes, steps, steps.lateral, style.VIOLET)
-    axes.set_title("Left of the centre line, m (grey: borders)")
+    _curves(axes, explanation.steps, explanation.steps.lateral, style.VIOLET)
+    for meeting in explanation.meetings:
+        look = HIT if meeting.hits else PASSED
+        place = np.array([[meeting.arc_length_m, meeting.lateral_m, 0.0]])
+        maps.draw_rectangles(axes, place, meeting.length, meeting.width, **look)
+    there = ", ".join(plural(kind) for kind in dict.fromkeys(meeting.kind for meeting in explanation.meetings))
+    axes.set_title(
+        f"Left of the centre line, m (grey: borders{'; brown: ' + there + ', framed: hit' if there else ''})"
+    )
 
 
 def _draw_steering(axes: Axes, steps: Steps, limits: Limits) -> None:

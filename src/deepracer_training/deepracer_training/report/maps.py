@@ -92,6 +92,24 @@ def draw_ring(axes: Axes, line: NDArray[np.float64], **options: Any) -> None:
     axes.plot(closed[:, 0], closed[:, 1], zorder=2, **options)
 
 
+def draw_rectangles(axes: Axes, poses: NDArray[np.float64], length: float, width: float, **options: Any) -> None:
+    """Draw boxes or cars to scale; where those of several laps lie over each other they are darker.
+
+    Args:
+        axes: The map.
+        poses: x, y, yaw of their middles (K, 3), m, m, rad.
+        length: m.
+        width: m.
+        options: Of a `PolyCollection`.
+    """
+    from matplotlib.collections import PolyCollection
+
+    forward = 0.5 * length * np.column_stack([np.cos(poses[:, 2]), np.sin(poses[:, 2])])
+    left = 0.5 * width * np.column_stack([-np.sin(poses[:, 2]), np.cos(poses[:, 2])])
+    corners = [poses[:, :2] + a * forward + b * left for a, b in ((1, 1), (1, -1), (-1, -1), (-1, 1))]
+    axes.add_collection(PolyCollection(list(np.stack(corners, axis=1)), **options))
+
+
 def draw_start(axes: Axes, track: Track, color: str) -> None:
     """Draw the start line and behind it an arrow in driving direction."""
     # Across the centre line: the first rows of the two borders need not lie opposite each other.

@@ -67,7 +67,7 @@ def path_figure(
         figure, axes = maps.figure_of(track, "none", 0.84)
         maps.draw_pale_track(axes, track)
         if boxes is not None:
-            _draw_boxes(axes, boxes)
+            maps.draw_rectangles(axes, boxes, BOX.length, BOX.width, facecolor=style.BOX, alpha=0.45, zorder=1.5)
         segments: list[NDArray[np.float64]] = []
         speeds: list[float] = []
         for lap in trace.episodes():
@@ -99,16 +99,6 @@ def path_figure(
         if title:
             axes.set_title(title)
         return figure
-
-
-def _draw_boxes(axes: Axes, boxes: NDArray[np.float64]) -> None:
-    """Draw boxes to scale; where those of several laps lie over each other they are darker."""
-    from matplotlib.collections import PolyCollection
-
-    forward = 0.5 * BOX.length * np.column_stack([np.cos(boxes[:, 2]), np.sin(boxes[:, 2])])
-    left = 0.5 * BOX.width * np.column_stack([-np.sin(boxes[:, 2]), np.cos(boxes[:, 2])])
-    corners = [boxes[:, :2] + a * forward + b * left for a, b in ((1, 1), (1, -1), (-1, -1), (-1, 1))]
-    axes.add_collection(PolyCollection(list(np.stack(corners, axis=1)), facecolor=style.BOX, alpha=0.45, zorder=1.5))
 
 
 def training_figure(metrics_jsonl: Path, marks: Sequence[int] = ()) -> Figure:

@@ -14,10 +14,14 @@ from deepracer_training.cli.main import main
 from deepracer_training.models.config import TrainingConfig, preset_config
 from deepracer_training.models.folder import ModelFolder
 
+COARSE = "deepracer_sim.camera.world.FINEST_TEXEL", 0.02
+"""Or drawing the worlds takes longest."""
+
 
 @pytest.fixture(autouse=True)
 def deepracer_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DEEPRACER_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(*COARSE)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "home"
 
@@ -66,6 +70,7 @@ def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("trained") / "home"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEEPRACER_HOME", str(home))
+        patch.setattr(*COARSE)
         make_small_model()
         assert main(["train", "small", "--steps", "64"]) == 0
     return home

@@ -17,6 +17,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 def test_training_on_with_other_settings_is_remembered(deepracer: Any, trained: ModelFolder) -> None:
     folder = trained
+    written = "# mine\n" + folder.config_path.read_text().replace("lr: 0.001\n", "lr: 1e-3  # as at AWS\n")
+    folder.config_path.write_text(written)
     words = ("train", "small", "--resume", "--steps", 64, "--set", "lr=0.0005", "--set", "max_episode_steps=90")
     result = deepracer(*words, "--json")
     assert result.code == 0, result.err
@@ -24,6 +26,8 @@ def test_training_on_with_other_settings_is_remembered(deepracer: Any, trained: 
     assert result.json["changes"] == changes
     assert "hyperparameters.lr 0.001 -> 0.0005" in result.err
     assert folder.config.hyperparameters.lr == 0.0005
+    kept = written.replace("1e-3  #", "0.0005  #").replace("max_episode_steps: 60\n", "max_episode_steps: 90\n")
+    assert folder.config_path.read_text() == kept
 
     folder.reward.write_text("def reward_function(params):\n    return params['speed']\n", encoding="utf-8")
     assert deepracer("train", "small", "--resume", "--steps", 64, "--json").json["changes"] == ["reward function"]
@@ -164,7 +168,9 @@ def test_explain_names_sections_and_writes_picture_and_page(
     assert deepracer("explain", "small", "--evaluation", "nine").code == 2
 
 
-def test_explain_refuses_an_evaluation_whose_track_has_changed(deepracer: Any, trained: ModelFolder) -> None:
+def test_explain_refuses_an_evaluation_whose_track_has_changed_or_whose_trace_is_empty(
+    deepracer: Any, trained: ModelFolder
+) -> None:
     driven = deepracer("evaluate", "small", "--laps", 1, "--no-video", "--json").json
     path = Path(driven["report"]).parent / "evaluation.json"
     data = json.loads(path.read_text(encoding="utf-8"))
@@ -173,12 +179,22 @@ def test_explain_refuses_an_evaluation_whose_track_has_changed(deepracer: Any, t
     result = deepracer("explain", "small")
     assert result.code == 2
     assert "way points differ" in result.err
+    # Nor one whose trace has lost its rows.
+    driven = deepracer("evaluate", "small", "--laps", 1, "--no-video", "--json").json
+    trace = Path(driven["report"]).parent / "evaluation-simtrace" / "0-iteration.csv"
+    trace.write_text(trace.read_text(encoding="utf-8").splitlines()[0] + "\n", encoding="utf-8")
+    for words in (("explain", "small"), ("reward", "preview", "small")):
+        result = deepracer(*words)
+        assert result.code == 2
+        assert "holds no steps, only a header" in result.err
 
 
 @pytest.mark.parametrize(("race_type", "moves"), [("object_avoidance", False), ("head_to_head", True)])
 def test_recorded_laps_among_objects_give_the_recorded_rewards(
-    deepracer: Any, tmp_path: Path, race_type: str, moves: bool
+    deepracer: Any, tmp_path: Path, race_type: str, moves: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # This policy never finishes; nobody wants to watch that for three minutes.
+    monkeypatch.setattr("deepracer_training.evaluation.lap_limit_s", lambda *arguments, **options: 9.0)
     source = """
 def reward_function(params):
     ahead = params["closest_objects"][1]
@@ -195,7 +211,16 @@ def reward_function(params):
     assert built_in.json["terms"][0]["maximum"] == (0.2 if moves else 0.0)
     settings = [f"--set={key}" for key in ("cars=2", "horizon_steps=16", "batch_size=32", "max_episode_steps=30")]
     assert deepracer("train", "race", "--steps", 32, *settings).code == 0
-    assert deepracer("evaluate", "race", "--laps", 1, "--no-video").code == 0
+    driven = deepracer("evaluate", "race", "--laps", 1, "--no-video", "--json").json
     (lap,) = deepracer("reward", "preview", "race", "--json").json["laps"]
     assert lap["steps"] > 10
     assert lap["total"] == pytest.approx(lap["recorded_total"], rel=1e-9)
+    told = deepracer("explain", "race", "--json").json
+    assert {met["kind"] for met in told["meetings"]} <= {"bot car" if moves else "box"}
+    assert sum(len(met["hits"]) for met in told["meetings"]) == driven["crash_count"]
+    # A record that ends before the lap does is none.
+    path = Path(driven["report"]).parent / "evaluation-simtrace" / "objects.csv"
+    path.write_text("\n".join(path.read_text(encoding="utf-8").splitlines()[:-2]) + "\n", encoding="utf-8")
+    result = deepracer("explain", "race")
+    assert result.code == 2
+    assert "does not tell where the objects were in all steps" in result.err

@@ -22,7 +22,8 @@ def generate_launch_description() -> LaunchDescription:
                 description="YAML file with the other parameters of evaluation_node.",
             ),
             IncludeLaunchDescription(
-                PathJoinSubstitution([FindPackageShare("deepracer_bringup"), "launch", "environment.launch.py"])
+                PathJoinSubstitution([FindPackageShare("deepracer_bringup"), "launch", "environment.launch.py"]),
+                launch_arguments={"perspective": "evaluation"}.items(),
             ),
             Node(
                 package="deepracer_training",

@@ -21,6 +21,12 @@ def generate_launch_description() -> LaunchDescription:
                 choices=["true", "false"],
                 description="RViz follows /clock: true beside simulator_node, false for the embedded simulator.",
             ),
+            DeclareLaunchArgument(
+                "perspective",
+                default_value="training",
+                choices=["training", "evaluation"],
+                description="What rqt plots: the figures of trainer_node or of evaluation_node.",
+            ),
             Node(
                 package="rviz2",
                 executable="rviz2",
@@ -31,13 +37,28 @@ def generate_launch_description() -> LaunchDescription:
                 parameters=[{"use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)}],
                 condition=IfCondition(LaunchConfiguration("rviz")),
             ),
+            # rqt_plot gives up topics that nobody publishes yet. A node that tells its diagnostics has advertised all.
             ExecuteProcess(
+                name="wait_for_diagnostics",
                 cmd=[
-                    "rqt",
-                    "--perspective-file",
-                    PathJoinSubstitution([FindPackageShare("deepracer_bringup"), "rqt", "deepracer.perspective"]),
+                    *("ros2", "topic", "echo", "--no-daemon", "--once"),
+                    *("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray"),
                 ],
                 condition=IfCondition(LaunchConfiguration("rqt")),
+                on_exit=[
+                    ExecuteProcess(
+                        cmd=[
+                            "rqt",
+                            "--perspective-file",
+                            [
+                                PathJoinSubstitution(
+                                    [FindPackageShare("deepracer_bringup"), "rqt", LaunchConfiguration("perspective")]
+                                ),
+                                ".perspective",
+                            ],
+                        ],
+                    )
+                ],
             ),
         ]
     )

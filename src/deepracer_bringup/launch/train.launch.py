@@ -26,7 +26,8 @@ def generate_launch_description() -> LaunchDescription:
                 description="YAML file with the other parameters of trainer_node.",
             ),
             IncludeLaunchDescription(
-                PathJoinSubstitution([FindPackageShare("deepracer_bringup"), "launch", "environment.launch.py"])
+                PathJoinSubstitution([FindPackageShare("deepracer_bringup"), "launch", "environment.launch.py"]),
+                launch_arguments={"perspective": "training"}.items(),
             ),
             Node(
                 package="deepracer_training",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 import asyncio
 import itertools
-import json
 import os
 import shutil
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,8 @@ pytest.importorskip("rclpy", reason="rclpy is not installed here (see docs/ros.m
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchDescription, LaunchService
-from launch.actions import DeclareLaunchArgument, EmitEvent, IncludeLaunchDescription, RegisterEventHandler
-from launch.event_handlers import OnProcessExit, OnProcessIO
-from launch.events import Shutdown
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, RegisterEventHandler
+from launch.event_handlers import OnProcessExit, OnProcessIO, OnProcessStart
 
 from deepracer_inference.drive.fake_board import make_board
 from deepracer_inference.nodes.joints import DRIVEN_WHEELS, HINGES
@@ -51,7 +50,8 @@ NODES = (
 )
 LAUNCH_FILES = sorted((FOLDER / "launch").glob("*.launch.py"))
 PATIENCE_S = 180.0
-DOMAINS = itertools.count(os.getpid() + 25)
+STANDS = "stand-in stands"
+"""A stand-in says so as soon as it can be interrupted."""
 REWARD = "def reward_function(params):\n    return params['speed']\n"
 STEPS = 8 * 16
 try:
@@ -61,15 +61,19 @@ except PackageNotFoundError:
 
 
 @pytest.fixture(autouse=True)
-def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Stage) -> Iterator[None]:
+def environment(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: Stage,
+    ros_domain: Callable[[], AbstractContextManager[None]],
+) -> Iterator[None]:
     """A domain for each test alone, on this machine only; models and programs of its own."""
     stage.put_up("robot_state_publisher", "robot_state_publisher")
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + next(DOMAINS) % 100))
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     monkeypatch.setenv("DEEPRACER_HOME", str(tmp_path / "home"))
     # launch starts coroutines that it never awaits when a process ends during start-up
     asyncio.set_event_loop(asyncio.new_event_loop())
-    yield
+    with ros_domain():
+        yield
 
 
 class Stage:
@@ -87,11 +91,12 @@ class Stage:
         (self.index / package).touch()
         path = self.prefix / "lib" / package / executable
         path.parent.mkdir(parents=True, exist_ok=True)
-        wait = "trap 'kill $!; exit 0' INT TERM\nsleep 600 & wait\n" if stays else ""
+        trap, wait = ("trap 'kill $!; exit 0' INT TERM\nsleep 600 &\n", "wait\n") if stays else ("", "")
         notes = self.prefix / "notes" / executable
         path.write_text(
-            f'#!/bin/sh\nnote="{notes}.$$"\necho "$*" >"$note"\n'
-            f'for word; do case "$word" in */launch_params_*) cat "$word" >>"$note.yaml";; esac; done\n{wait}'
+            f'#!/bin/sh\n{trap}note="{notes}.$$"\n'
+            f'for word; do case "$word" in */launch_params_*) cat "$word" >>"$note.yaml";; esac; done\n'
+            f'echo "$*" >"$note"\necho {STANDS}\n{wait}'
         )
         path.chmod(0o755)
 
@@ -164,14 +169,21 @@ class Run:
         """Run it until a text is logged, until something has happened, or until it ends by itself."""
         self.log, self.exit_codes = "", dict[str, int]()
         self.commands = dict[str, str]()
+        self._stand_ins, self._standing = set[str](), set[str]()
         service = LaunchService(noninteractive=True)
         include = IncludeLaunchDescription(
             str(FOLDER / "launch" / f"{name}.launch.py"), launch_arguments=arguments.items()
         )
 
-        def on_io(event: Any) -> EmitEvent | None:
-            self.log += event.text.decode(errors="replace")
-            return EmitEvent(event=Shutdown(reason="seen")) if until and until in self.log else None
+        def on_start(event: Any, context: Any) -> None:
+            if "/stage/" in event.cmd[0]:
+                self._stand_ins.add(event.process_name)
+
+        def on_io(event: Any) -> None:
+            text = event.text.decode(errors="replace")
+            if STANDS in text:
+                self._standing.add(event.process_name)
+            self.log += text
 
         def on_exit(event: Any, context: Any) -> None:
             name = event.process_name.rsplit("-", 1)[0]
@@ -180,6 +192,7 @@ class Run:
         service.include_launch_description(
             LaunchDescription(
                 [
+                    RegisterEventHandler(OnProcessStart(on_start=on_start)),
                     RegisterEventHandler(OnProcessIO(on_stdout=on_io, on_stderr=on_io)),
                     RegisterEventHandler(OnProcessExit(on_exit=on_exit)),
                     include,
@@ -188,16 +201,18 @@ class Run:
         )
         guard = threading.Timer(PATIENCE_S, service.shutdown)
         guard.start()
+        if until:
+            ends_when = lambda: until in self.log  # noqa: E731
         if ends_when:
             threading.Thread(target=self._end, args=(service, ends_when), daemon=True).start()
         self.code = service.run()
         assert guard.is_alive(), self.log
         guard.cancel()
 
-    @staticmethod
-    def _end(service: LaunchService, happened: Callable[[], bool]) -> None:
+    def _end(self, service: LaunchService, happened: Callable[[], bool]) -> None:
         end = time.monotonic() + PATIENCE_S
-        while not happened() and time.monotonic() < end:
+        # A shell that is interrupted before its trap ends with another exit code.
+        while (self._stand_ins - self._standing or not happened()) and time.monotonic() < end:
             time.sleep(0.05)
         service.shutdown()
 
@@ -299,16 +314,38 @@ def test_calibrate_holds_the_wheels_straight(tmp_path: Path) -> None:
     assert run.exit_codes == {"calibration_node": 0}, run.log
 
 
-def test_monitor_opens_rviz_and_rqt_with_our_layouts(stage: Stage) -> None:
-    for package, executable in (("rviz2", "rviz2"), ("rqt", "rqt")):
+@pytest.mark.parametrize("perspective", ["training", "evaluation"])
+def test_monitor_opens_rviz_and_rqt_with_our_layouts(stage: Stage, perspective: str) -> None:
+    for package, executable in (("rviz2", "rviz2"), ("rqt", "rqt"), ("ros2cli", "ros2")):
         stage.put_up(package, executable, stays=False)
-    run = Run("monitor")
-    assert sorted(run.exit_codes.values()) == [0, 0], run.log
+    run = Run("monitor", perspective=perspective)
+    assert sorted(run.exit_codes.values()) == [0, 0, 0], run.log
     words = " ".join(stage.calls("rviz2") + stage.calls("rqt")).split()
-    layouts = [word for word in words if word.endswith((".rviz", ".perspective"))]
-    assert len(layouts) == 2
-    assert all(Path(layout).is_file() for layout in layouts)
+    layouts = [Path(word) for word in words if word.endswith((".rviz", ".perspective"))]
+    assert [layout.name for layout in layouts] == ["deepracer.rviz", f"{perspective}.perspective"]
+    assert all(layout.is_file() for layout in layouts)
     assert not Run("monitor", rviz="false", rqt="false").exit_codes
+
+
+def test_rqt_waits_for_the_topics_that_it_plots(stage: Stage) -> None:
+    """It would leave plots empty for good."""
+    stage.put_up("rqt", "rqt")
+    stage.put_up("ros2cli", "ros2")
+    run = Run("monitor", rviz="false", ends_when=lambda: bool(stage.calls("ros2")))
+    assert stage.calls("ros2") == ["topic echo --no-daemon --once /diagnostics diagnostic_msgs/msg/DiagnosticArray\n"]
+    assert not stage.calls("rqt"), run.log
+
+
+def test_training_and_evaluation_are_plotted_by_their_own_perspectives(stage: Stage) -> None:
+    for package, executable in (("rviz2", "rviz2"), ("rqt", "rqt"), ("ros2cli", "ros2")):
+        stage.put_up(package, executable, stays=False)
+    for name, program in (("train", "trainer_node"), ("evaluate", "evaluation_node")):
+        stage.put_up("deepracer_training", program)
+        Run(name, model="m", monitor="true", ends_when=lambda: bool(stage.calls("rqt")))
+        (call,) = stage.calls("rqt")
+        assert call.split()[-1].endswith({"train": "training", "evaluate": "evaluation"}[name] + ".perspective")
+        shutil.rmtree(stage.prefix / "notes")
+        (stage.prefix / "notes").mkdir()
 
 
 def test_the_simulated_car_drives_with_the_nodes_of_the_real_one(model: ModelFolder) -> None:
@@ -415,22 +452,3 @@ def test_parameter_files_name_nodes_and_tell_units() -> None:
         for node, content in yaml.safe_load(path.read_text()).items():
             assert node.removeprefix("/**/") in NODES
             assert content["ros__parameters"]
-
-
-def test_rviz_and_rqt_show_topics_that_the_nodes_publish() -> None:
-    layout = yaml.safe_load((FOLDER / "rviz" / "deepracer.rviz").read_text())["Visualization Manager"]
-    topics = {display["Topic"]["Value"] for display in layout["Displays"] if "Topic" in display}
-    assert topics == {"track_markers", "car_markers", "car_0/path", "car_0/odom", "car_0/camera/image_raw"}
-    perspective = json.loads((FOLDER / "rqt" / "deepracer.perspective").read_text())
-    manager = perspective["groups"]["pluginmanager"]
-    plugins = ast.literal_eval(manager["keys"]["running-plugins"]["repr"])
-    names = {f"plugin__{name.replace('/', '__')}__{serial}" for name, serials in plugins.items() for serial in serials}
-    assert names == set(manager["groups"])
-    from deepracer_training.nodes import evaluator, trainer
-
-    published = {f"/trainer_node/{topic}/data" for topic in trainer.FIGURES.values()}
-    published |= {f"/evaluation_node/{topic}/data" for topic in evaluator.FIGURES}
-    plots = [group["groups"]["plugin"]["keys"]["topics"] for name, group in manager["groups"].items() if "Plot" in name]
-    assert {topic for plot in plots for topic in ast.literal_eval(plot["repr"])} <= published
-    depends = {each.text for each in ElementTree.parse(FOLDER / "package.xml").getroot().iter("exec_depend")}
-    assert {plugin.split("/")[0] for plugin in plugins} <= depends

@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +32,13 @@ PATIENCE_S = 180.0
 
 
 @pytest.fixture(autouse=True)
-def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ros_domain: Callable[[], AbstractContextManager[None]]
+) -> Iterator[None]:
     """A domain for this test alone, on this machine only, and models of its own."""
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     monkeypatch.setenv("DEEPRACER_HOME", str(tmp_path / "home"))
+    with ros_domain():
+        yield
 
 
 @pytest.fixture

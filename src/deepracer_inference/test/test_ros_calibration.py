@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,14 @@ READINGS = {
 
 
 @pytest.fixture
-def sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def domain(ros_domain: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    with ros_domain():
+        yield
+
+
+@pytest.fixture
+def sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, domain: None) -> Iterator[Path]:
     monkeypatch.setenv("DEEPRACER_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + (os.getpid() + 61) % 100))
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     make_board(tmp_path / "sys", VEHICLE.pwm)
     rclpy.init(args=["--ros-args", "-p", f"sysfs:={tmp_path / 'sys'}"])
     yield tmp_path / "sys"

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -252,11 +253,11 @@ def raw_twist(linear: float, angular: float) -> TwistStamped:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def environment(
+    tmp_path_factory: pytest.TempPathFactory, ros_domain: Callable[[], AbstractContextManager[None]]
+) -> Iterator[None]:
     """A domain for this module alone, on this machine only, and no models or calibration of the user."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    with ros_domain(), pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEEPRACER_HOME", str(tmp_path_factory.mktemp("home")))
         yield
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import numpy as np
 import pytest
@@ -38,7 +37,6 @@ from deepracer_sim.nodes.simulator_settings import GazeboSettings  # noqa: E402
 from deepracer_sim.tracks.library import load_track  # noqa: E402
 from deepracer_sim.tracks.track import Track  # noqa: E402
 
-DOMAINS = itertools.count(os.getpid())
 QOS = QoSProfile(depth=10)
 CARS = 2
 WHEELBASE = 0.163974
@@ -137,10 +135,14 @@ def picture(car: int, pose: Pose) -> NDArray[np.uint8]:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def domain(ros_domain: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    with ros_domain():
+        yield
+
+
+@pytest.fixture
+def world(domain: None) -> Iterator[World]:
     """A world of two cars and a gazebo_node that serves it in lock-step."""
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + next(DOMAINS) % 100))
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     world = World()
     world.start()
     rclpy.init(args=["--ros-args", "-p", "track:=oval", "-p", f"cars:={CARS}", "-p", "mode:=lockstep"])

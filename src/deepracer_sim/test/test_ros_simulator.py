@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import queue
 import signal
@@ -11,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -34,13 +34,13 @@ from deepracer_inference.nodes.receiver import Receiver  # noqa: E402
 from deepracer_inference.observation import ObservationSpec  # noqa: E402
 from deepracer_inference.vehicle import load_vehicle  # noqa: E402
 from deepracer_sim.embedded import EmbeddedSimulator  # noqa: E402
+from deepracer_sim.nodes.car_topics import INPUT_QOS  # noqa: E402
 from deepracer_sim.nodes.ros_simulator import READER_QOS, RosSimulator, RosSimulatorError  # noqa: E402
 from deepracer_sim.simulator import CarStates  # noqa: E402
 from deepracer_sim.tracks.library import load_track  # noqa: E402
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 """Guards against hanging; the first start on a machine compiles the kernels."""
-DOMAINS = itertools.count(os.getpid())
 
 
 class Process:
@@ -86,10 +86,9 @@ class Process:
 
 
 @pytest.fixture(autouse=True)
-def domain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A domain for each test alone, on this machine only."""
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + next(DOMAINS) % 100))
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+def domain(ros_domain: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    with ros_domain():
+        yield
 
 
 @pytest.fixture
@@ -310,7 +309,12 @@ def test_commands_out_of_step_are_ignored_with_one_warning(
     intruder = node.create_publisher(TwistStamped, "car_0/cmd_vel", 10)
     while not intruder.get_subscription_count():
         simulator.step(np.zeros(1), np.ones(1))
+    witness = Receiver(node, [(TwistStamped, "car_0/cmd_vel")], INPUT_QOS)
+    while not (heard := witness.take_all(0)):
+        simulator.step(np.zeros(1), np.ones(1))
     before = simulator.state().time_ns
+    # A driver that has waited for long sends its command again; that is worth no warning.
+    intruder.publish(heard[-1][1])
     for _ in range(3):
         intruder.publish(TwistStamped())
     server.wait_for("/cmd_vel: ignored a command with the stamp 0 ns, because it carries a stamp that no image has had")
@@ -335,15 +339,20 @@ def test_real_time_follows_the_wall_clock_at_the_given_factor(start: Callable[..
     factor = 4.0
     start("track:=oval", f"real_time_factor:={factor}")
     receiver = Receiver(node, [(Image, "car_0/camera/image_raw")], READER_QOS)
-    first = from_time(receive(receiver, lambda _: True)[0].header.stamp)
-    began = time.monotonic()
-    stamps = [from_time(m.header.stamp) for m in receive(receiver, lambda m: from_time(m.header.stamp) > first + 4e9)]
-    wall = time.monotonic() - began
-    simulated = (stamps[-1] - first) * 1e-9
-    assert set(np.diff(stamps)) <= {k * load_vehicle("deepracer").control_period_ns for k in (1, 2, 3)}
-    # One period of play at both ends; a loaded machine can only make it slower.
-    assert simulated <= factor * wall + 2 * 0.067
-    assert simulated >= 0.4 * factor * wall
+    stamps = [from_time(receive(receiver, lambda _: True)[0].header.stamp)]
+    times = [time.monotonic()]
+    rate = 0.0
+    # A busy machine keeps up at times only, but it never runs ahead.
+    while rate < 0.4 * factor:
+        assert time.monotonic() < times[0] + PATIENCE_S, f"{rate} simulated seconds per second"
+        past = stamps[-1] + 4e9
+        messages = receive(receiver, lambda m, past=past: from_time(m.header.stamp) > past)  # type: ignore[misc]
+        stamps += [from_time(message.header.stamp) for message in messages]
+        times.append(time.monotonic())
+        rate = max(rate, 4.0 / (times[-1] - times[-2]))
+    # One period of play at both ends.
+    assert 1e-9 * (stamps[-1] - stamps[0]) <= factor * (times[-1] - times[0]) + 2 * 0.067
+    assert not (np.diff(stamps) % load_vehicle("deepracer").control_period_ns).any()
 
 
 def test_real_time_drives_the_newest_command_and_stops_without_one(start: Callable[..., Process], node: Node) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import queue
@@ -12,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,8 @@ def reward_function(params):
 """
 UPDATE = 8 * 16
 """Steps of one update of the models here."""
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 """Guards against hanging; the first start on a machine compiles the kernels."""
-CTRL_C_S = 6.0
-"""2 s are promised for a machine that has nothing else to do."""
-DOMAINS = itertools.count(os.getpid() + 50)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -97,11 +94,13 @@ class Process:
 
 
 @pytest.fixture(autouse=True)
-def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ros_domain: Callable[[], AbstractContextManager[None]]
+) -> Iterator[None]:
     """A domain for each test alone, on this machine only, and models of its own."""
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + next(DOMAINS) % 100))
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     monkeypatch.setenv("DEEPRACER_HOME", str(tmp_path / "home"))
+    with ros_domain():
+        yield
 
 
 @pytest.fixture
@@ -234,7 +233,9 @@ def test_parameters_are_described_ranged_and_only_changeable_where_that_has_an_e
     assert trainer.end() == 0
 
 
-def test_services_pause_resume_checkpoint_and_stop(start: Callable[..., Process], listener: Listener) -> None:
+def test_services_pause_resume_checkpoint_and_stop_while_a_second_trainer_is_refused(
+    start: Callable[..., Process], listener: Listener
+) -> None:
     folder = create()
     trainer = start("trainer_node", model="m", minutes=10)
     listener.listen(Float64, "/trainer_node/steps")
@@ -250,6 +251,12 @@ def test_services_pause_resume_checkpoint_and_stop(start: Callable[..., Process]
         listener.until(lambda count=count: len(listener.heard["/diagnostics"]) >= count + 2)  # type: ignore[misc]
         resting.append(listener.value("/trainer_node/steps"))
 
+    second = start("trainer_node", model="m")
+    assert second.end(None) == 1
+    (line,) = [line for line in second.log.splitlines() if "FATAL" in line]
+    assert "is being trained by another process" in line
+    assert "Traceback" not in second.log
+
     listener.call("/trainer_node/checkpoint")
     assert "goes on" in listener.call("/trainer_node/resume")
     listener.until(lambda: listener.value("/trainer_node/steps") > resting[-1])
@@ -262,21 +269,22 @@ def test_services_pause_resume_checkpoint_and_stop(start: Callable[..., Process]
     assert load_policy(folder.policy)
 
 
-def test_ctrl_c_ends_even_a_long_update_soon_with_a_checkpoint(start: Callable[..., Process]) -> None:
+def test_ctrl_c_drops_even_a_long_update_and_leaves_the_model_as_it_was(
+    start: Callable[..., Process], listener: Listener
+) -> None:
     folder = create()
     train(folder, steps=UPDATE)
-    folder.config_path.write_text(folder.config_path.read_text().replace("horizon_steps: 16", "horizon_steps: 512"))
+    before = folder.metrics_jsonl.read_bytes()
+    config = folder.config_path.read_text().replace("horizon_steps: 16", "horizon_steps: 2048")
+    folder.config_path.write_text(config.replace("cars: 8", "cars: 64"))
     trainer = start("trainer_node", model="m", minutes=10, resume=True)
-    trainer.wait_for("update 2")
-    second = start("trainer_node", model="m")
-    assert second.end(None) == 1
-    (line,) = [line for line in second.log.splitlines() if "FATAL" in line]
-    assert "is being trained by another process" in line
-    begin = time.monotonic()
+    listener.listen(PathMessage, "/car_0/path")
+    listener.until(lambda: bool(listener.heard["/car_0/path"]))
     assert trainer.end() == 0
-    assert time.monotonic() - begin < CTRL_C_S
-    assert "Traceback" not in trainer.log + second.log
-    assert last_update(folder) >= 2
+    assert "the model is as it was" in trainer.log
+    assert "Traceback" not in trainer.log
+    assert folder.metrics_jsonl.read_bytes() == before
+    assert last_update(folder) == 1
     assert load_policy(folder.policy)
 
 
@@ -335,13 +343,12 @@ def test_training_over_topics_and_both_nodes_end_with_ctrl_c(start: Callable[...
     listener.until(lambda: bool(listener.heard["/car_0/path"]))
     # As many steps per update as with the cars of model.yaml.
     assert all(message.data % UPDATE == 0 for message in listener.heard["/trainer_node/steps"])
-    begin = time.monotonic()
     simulator.process.send_signal(signal.SIGINT)  # both at once, as a launch file does it
     assert trainer.end() == 0
     assert simulator.end(None) == 0
-    assert time.monotonic() - begin < CTRL_C_S
     assert "Traceback" not in trainer.log + simulator.log
-    assert last_update(folder) >= 3
+    assert last_update(folder) == rows(folder)[-1]["update"]
+    assert load_policy(folder.policy)
 
 
 def test_a_simulator_that_dies_is_one_clear_line_and_costs_no_more_than_an_update(
@@ -417,9 +424,7 @@ def test_ctrl_c_ends_an_evaluation_without_a_report(
     node = start("evaluation_node", model="m", laps=1000)
     listener.listen(Float64, "/evaluation_node/progress")
     listener.value("/evaluation_node/progress")
-    begin = time.monotonic()
     assert node.end() == 0
-    assert time.monotonic() - begin < CTRL_C_S
     assert "no report" in node.log
     assert "Traceback" not in node.log
     assert not trained.evaluations.exists() or not list(trained.evaluations.glob("2*"))

@@ -10,10 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-import rclpy
-from rclpy.logging import get_logger
-from rclpy.signals import SignalHandlerOptions
-
 from deepracer_inference.errors import DeepRacerError, UserError
 
 FASTDDS_PROFILES = Path(__file__).with_name("fastdds.xml")
@@ -36,41 +32,53 @@ class Runnable(Protocol):
 def run(name: str, make: Callable[[], Runnable]) -> int:
     """Run a node in this process and return the exit code.
 
-    SIGINT and SIGTERM end `make` at once and ask `run` to return; both are a normal end, exit code 0. A
-    `DeepRacerError` is one line in the log; its exit code is 2 if the user is to mend something.
+    SIGINT and SIGTERM end the process at once until `make` has returned, and ask `run` to return after that; both
+    are a normal end, exit code 0. A `DeepRacerError` is one line in the log; its exit code is 2 if the user is to mend
+    something.
 
     Args:
         name: For messages that come before there is a node.
         make: Builds the node; called after `rclpy.init`.
     """
     stop, node = threading.Event(), None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    # Not an exception: foreign code swallows one, or prints it, and a second Ctrl-C would come while the first is
+    # handled.
+    _on_signals(lambda: _leave(0))
+    # Loading takes a while too.
+    import rclpy
+    from rclpy.logging import get_logger
+
     try:
         _start_ros()
         node = make()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
+        _on_signals(stop.set)
         try:
             node.run(stop)
         finally:
             node.close()
     except KeyboardInterrupt:
-        _leave(0)
+        _leave(0)  # `run` has left something behind.
     except DeepRacerError as error:
         get_logger(name).fatal(" ".join(str(error).split()))
         if node is None:
+            sys.stdout.flush()
             _leave(error.exit_code)
         return error.exit_code
     finally:
+        # The interpreter gives up handlers before it ends; a second Ctrl-C would then be the exit code.
+        _on_signals(None)
         rclpy.try_shutdown()
     return 0
 
 
 def _leave(exit_code: int) -> NoReturn:
     """End at once: a node that is half built can have threads that would crash the process at the interpreter's end."""
-    sys.stdout.flush()
     os._exit(exit_code)
+
+
+def _on_signals(act: Callable[[], object] | None) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, (lambda *_: act()) if act else signal.SIG_IGN)
 
 
 def announcements() -> dict[str, str]:
@@ -85,6 +93,9 @@ def announcements() -> dict[str, str]:
 
 
 def _start_ros() -> None:
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
     os.environ.update(announcements())
     try:
         # rclpy's own handlers would invalidate the context under a loop that still has to publish or to save.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 from rclpy.node import Node
 
 from deepracer_inference.vehicle import Vehicle
@@ -21,4 +22,10 @@ def make_server(name: str) -> SimulatorServer[SimulatorSettings]:
 def _build(
     node: Node, settings: SimulatorSettings, track: Track, vehicle: Vehicle, interrupt: Callable[[], None]
 ) -> EmbeddedSimulator:
-    return EmbeddedSimulator(track, vehicle, settings.cars, observation=settings.shown, seed=settings.seed)
+    simulator, rehearsal = (
+        EmbeddedSimulator(track, vehicle, cars, observation=settings.shown, seed=settings.seed)
+        for cars in (settings.cars, 1)
+    )
+    # On a machine that has never done it, compiling a step takes longer than whoever waits for the first one may wait.
+    rehearsal.step(np.zeros(1), np.zeros(1))
+    return simulator

@@ -42,30 +42,35 @@ class ServerSettings(StrictModel):
         return None
 
 
+class ImageSettings(StrictModel):
+    """The part of an observation that concerns images: over topics there is the front camera only."""
+
+    width: int = Field(default=40, ge=8, le=640, description="Columns of the observation, px.")
+    height: int = Field(default=24, ge=8, le=480, description="Rows of the observation, px.")
+    crop_top: float = Field(
+        default=0.2, ge=0.0, le=0.8, description="Share of the camera image's height that is removed at the top."
+    )
+
+
 class SimulatorSettings(ServerSettings):
     """Those of simulator_node."""
 
     image: Literal["camera", "observation"] = Field(
         default="camera", description="camera: all that the camera sees; observation: rendered as the network sees it."
     )
-    observation: ObservationSpec = ObservationSpec()
+    observation: ImageSettings = ImageSettings()
     """Of `image: observation`."""
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Of the textures of road and surroundings.")
 
     @property
     def shown(self) -> ObservationSpec | None:
         """What the images show, if not all that the camera sees."""
-        return self.observation if self.image == "observation" else None
+        return ObservationSpec(**self.observation.model_dump()) if self.image == "observation" else None
 
     @model_validator(mode="after")
     def _check_image(self) -> SimulatorSettings:
         if self.encoding == "rgb8" and self.image == "observation":
             raise ValueError("encoding is rgb8, but image is observation, and observations are grey: use mono8")
-        if not self.observation.front_camera_only:
-            raise ValueError(
-                f"observation.sensors is {list(self.observation.sensors)}, but over topics there is the front camera "
-                "only: use FRONT_FACING_CAMERA"
-            )
         return self
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from deepracer_inference.nodes.process import Runnable, run
-from deepracer_training.nodes.worker import leave
 
 NAME = "evaluation_node"
 
 
 def main() -> None:
     """Evaluate a model."""
-    leave(run(NAME, _make))
+    code = run(NAME, _make)
+    # This loads rclpy; before `run`, a Ctrl-C during that would not be a quiet one.
+    from deepracer_training.nodes.worker import leave
+
+    leave(code)
 
 
 def _make() -> Runnable:

@@ -13,6 +13,8 @@ CHANGEABLE = ("publish_rate",)
 """May be set while a node runs."""
 MAX_CARS = 64
 """Of the simulator node."""
+MAX_INT = 2**31 - 1
+"""rqt_reconfigure shows no parameter of a node where the range of one goes further."""
 
 
 class WorkSettings(StrictModel):
@@ -58,10 +60,10 @@ class TrainerSettings(WorkSettings):
     steps: int = Field(
         default=0,
         ge=0,
-        le=2**62,
+        le=MAX_INT,
         description="Training in environment steps of all cars together; 0: minutes decides.",
     )
-    seed: int = Field(default=-1, ge=-1, le=2**32 - 1, description="Of everything random; -1: that of model.yaml.")
+    seed: int = Field(default=-1, ge=-1, le=MAX_INT, description="Of everything random; -1: that of model.yaml.")
     resume: bool = Field(default=False, description="Go on from the last checkpoint.")
 
 
@@ -69,6 +71,6 @@ class EvaluationSettings(WorkSettings):
     """Parameters of the evaluation node."""
 
     laps: int = Field(default=10, ge=1, le=1000, description="Laps to drive, each from a random start.")
-    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Of the starts.")
+    seed: int = Field(default=0, ge=0, le=MAX_INT, description="Of the starts.")
     track: str = Field(default="", description="Another track than the one of the training; empty: that one.")
     video: bool = Field(default=True, description="Film the first laps (simulator: embedded).")

@@ -314,7 +314,7 @@ def test_commands_out_of_step_are_ignored_with_one_warning(
         simulator.step(np.zeros(1), np.ones(1))
     before = simulator.state().time_ns
     # A driver that has waited for long sends its command again; that is worth no warning.
-    intruder.publish(heard[-1][1])
+    intruder.publish(heard[-1])
     for _ in range(3):
         intruder.publish(TwistStamped())
     server.wait_for("/cmd_vel: ignored a command with the stamp 0 ns, because it carries a stamp that no image has had")

@@ -70,7 +70,7 @@ class Process:
 
     def wait_for(self, text: str) -> None:
         while text not in self.log:
-            line = self._lines.get(timeout=PATIENCE_S)
+            line = self._lines.get(timeout=PATIENCE_S / 2)
             assert line is not None, f"the node ended without '{text}': {self.log}"
             self.log += line
 
@@ -78,7 +78,7 @@ class Process:
         """Send a signal unless it is None, and return the exit code."""
         if number is not None and self.process.poll() is None:
             self.process.send_signal(number)
-        code = self.process.wait(timeout=PATIENCE_S)
+        code = self.process.wait(timeout=PATIENCE_S / 2)
         self._reader.join()
         while (line := self._lines.get()) is not None:
             self.log += line
@@ -336,7 +336,7 @@ def test_an_unknown_track_is_one_clear_line(start: Callable[..., Process]) -> No
 def test_training_over_topics_and_both_nodes_end_with_ctrl_c(start: Callable[..., Process], listener: Listener) -> None:
     folder = create()
     simulator = start("simulator_node", track="riverside", cars=4, mode="lockstep")
-    trainer = start("trainer_node", model="m", simulator="ros", cars=4, minutes=10, timeout=PATIENCE_S)
+    trainer = start("trainer_node", model="m", simulator="ros", cars=4, minutes=10, timeout=PATIENCE_S / 2)
     listener.listen(Float64, "/trainer_node/steps")
     listener.listen(PathMessage, "/car_0/path")
     listener.until(lambda: listener.value("/trainer_node/steps") >= 3 * UPDATE)
@@ -356,7 +356,7 @@ def test_a_simulator_that_dies_is_one_clear_line_and_costs_no_more_than_an_updat
 ) -> None:
     folder = create()
     simulator = start("simulator_node", track="riverside", cars=2, mode="lockstep")
-    trainer = start("trainer_node", model="m", simulator="ros", cars=2, minutes=10, timeout=PATIENCE_S)
+    trainer = start("trainer_node", model="m", simulator="ros", cars=2, minutes=10, timeout=PATIENCE_S / 2)
     trainer.wait_for("update 1,")
     trainer.end(signal.SIGINT)
     trainer = start("trainer_node", model="m", simulator="ros", cars=2, minutes=10, timeout=3.0, resume=True)
@@ -409,7 +409,7 @@ def test_an_evaluation_over_topics_drives_more_laps_than_there_are_cars(
     start: Callable[..., Process], trained: ModelFolder
 ) -> None:
     start("simulator_node", track="riverside", cars=2, mode="lockstep")
-    node = start("evaluation_node", model="m", simulator="ros", cars=2, laps=3, timeout=PATIENCE_S)
+    node = start("evaluation_node", model="m", simulator="ros", cars=2, laps=3, timeout=PATIENCE_S / 2)
     assert node.end(None) == 0, node.log
     result = result_of(trained)
     assert [lap.lap for lap in result.lap_results] == [1, 2, 3]

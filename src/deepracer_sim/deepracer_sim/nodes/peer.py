@@ -9,7 +9,7 @@ from rcl_interfaces.srv import GetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.parameter import parameter_value_to_python
+from rclpy.parameter import Parameter, parameter_value_to_python
 
 from deepracer_inference.errors import UserError
 from deepracer_inference.vehicle import Vehicle, load_vehicle
@@ -52,7 +52,13 @@ def ask(context: Context, simulator: str, timeout_s: float) -> dict[str, object]
         simulator: Full name of its node.
         timeout_s: Wait so long for its answer; without one there is nothing to compare.
     """
-    asker = Node("ros_simulator_question", context=context, start_parameter_services=False)
+    asker = Node(
+        "ros_simulator_question",
+        context=context,
+        start_parameter_services=False,
+        # rclpy does not take this service back when the node is destroyed.
+        parameter_overrides=[Parameter("start_type_description_service", value=False)],
+    )
     executor = SingleThreadedExecutor(context=context)
     try:
         client = asker.create_client(GetParameters, f"{simulator}/get_parameters")

@@ -101,12 +101,15 @@ def test_sliders_move_the_wheels_and_only_a_test_runs_the_motor(client: Callable
     over = threading.Event()
 
     def watch() -> None:
-        while not over.is_set():
+        while not over.wait(0.005):
             seen.add(read_pulses(sysfs, VEHICLE.pwm))
 
     thread = threading.Thread(target=watch)
     thread.start()
-    answer = client("test")
+    for _ in range(10):
+        answer = client("test")
+        if "this computer stood still" not in answer.message:
+            break  # A busy machine makes the guard stop the motor, and the node refuse the run.
     over.set()
     thread.join()
     assert answer.success, answer.message

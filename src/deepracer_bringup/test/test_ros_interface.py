@@ -40,6 +40,8 @@ NODES = {
 }
 PATIENCE_S = 300.0
 """Guards against hanging; the first start on a machine compiles the kernels."""
+DISCOVERED_S = 10.0
+"""DDS tells of topics one by one."""
 OF_EVERY_NODE = re.compile(r".*/(rosout|\w*parameter\w*|get_type_description)")
 PARAMETERS_OF_EVERY_NODE = ("use_sim_time", "start_type_description_service", "qos_overrides")
 TYPES = {"string": "STRING", "int": "INTEGER", "double": "DOUBLE", "bool": "BOOL"}
@@ -91,8 +93,8 @@ def bystander(
         context = rclpy.Context()
         rclpy.init(args=[], context=context)
         node = Node("bystander", context=context)
-        # What the embedded simulator shows comes last.
-        wait_until(lambda: len(owners(node, "/track_markers")) == len(NODES))
+        # What the embedded simulator shows comes last. DDS tells the names of nodes after their topics.
+        wait_until(lambda: owners(node, "/track_markers").keys() == NODES.keys() <= set(node.get_node_names()))
         yield node
         node.destroy_node()
         context.try_shutdown()
@@ -181,7 +183,14 @@ def documented(node: str) -> set[Endpoint]:
 def test_the_docs_tell_every_topic_with_type_and_qos(bystander: Node, name: str) -> None:
     # The wheels on PyPI have no tf2_msgs.
     told = {each for each in documented(name) if not each.topic.startswith("/tf")}
-    assert {each for each in endpoints(bystander, name) if not each.topic.startswith("/tf")} == told
+
+    def there() -> set[Endpoint]:
+        return {each for each in endpoints(bystander, name) if not each.topic.startswith("/tf")}
+
+    deadline = time.monotonic() + DISCOVERED_S
+    while there() != told and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert there() == told
 
 
 @pytest.mark.parametrize("name", NODES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
@@ -210,6 +211,11 @@ def test_a_world_that_is_driven_already_is_left_alone(world: World) -> None:
     rclpy.init(args=[], context=context)
     newcomer = Node("newcomer", context=context)
     try:
+        # Nodes announce themselves twice a second, but those of this test, which no `process.run` has started, do not.
+        deadline = time.monotonic() + 60.0
+        while "gazebo_node" not in newcomer.get_node_names():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         with pytest.raises(GazeboError, match=r"driven already, by /.*gazebo_node"):
             refuse_company(newcomer, lambda: None)
     finally:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 BRINGUP = ROOT / "src" / "deepracer_bringup"
 IMAGES = ("simulation", "car")
 BUILT_BY_US = {"deepracer_gazebo", "deepracer_inference", "deepracer_sim", "deepracer_training"}
-PARTS_OF_ROS_BASE = {"launch", "launch_ros", "python3-yaml"}
+PARTS_OF_ROS_BASE = {"diagnostic_msgs", "launch", "launch_ros", "python3-yaml", "ros2topic"}
 
 
 def dockerfile(image: str) -> str:

@@ -633,6 +633,13 @@ def test_a_stop_outlives_a_new_configuration(rig: Rig) -> None:
     rig.until(lambda: not rig.neutral)
 
 
+def test_ctrl_c_while_the_board_is_waited_for_is_no_error(tmp_path: Path) -> None:
+    node = Process("drive_node", sysfs=tmp_path, board_timeout=60.0, autostart="true")
+    node.wait_for("this car is not calibrated")
+    assert node.end() == 0, node.log
+    assert "FATAL" not in node.log
+
+
 def test_commands_for_ros2_control_carry_ros_time(
     rig: Rig, policy_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

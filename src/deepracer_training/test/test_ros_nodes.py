@@ -70,7 +70,7 @@ class Process:
 
     def wait_for(self, text: str) -> None:
         while text not in self.log:
-            line = self._lines.get(timeout=PATIENCE_S / 2)
+            line = self._lines.get(timeout=PATIENCE_S)
             assert line is not None, f"the node ended without '{text}': {self.log}"
             self.log += line
 
@@ -78,7 +78,7 @@ class Process:
         """Send a signal unless it is None, and return the exit code."""
         if number is not None and self.process.poll() is None:
             self.process.send_signal(number)
-        code = self.process.wait(timeout=PATIENCE_S / 2)
+        code = self.process.wait(timeout=PATIENCE_S)
         self._reader.join()
         while (line := self._lines.get()) is not None:
             self.log += line

@@ -58,6 +58,8 @@ class ManagedNode(LifecycleNode):
             if self.autostart:
                 for transition in (self.trigger_configure, self.trigger_activate):
                     if transition() != TransitionCallbackReturn.SUCCESS:
+                        if stop.is_set():  # What it waited for does not matter any more.
+                            return
                         raise self._error or DeepRacerError(f"{self.get_name()} could not be started")
                 self.autostart = False  # What fails from now on ends nothing, so the log has to tell.
             while not stop.is_set():

@@ -16,7 +16,7 @@ T = TypeVar("T")
 NAME = "worker"
 LOOK_S = 0.1
 """The end of the work and Ctrl-C are noticed within this time."""
-GRACE_S = 1.5
+GRACE_S = 1.0
 """Cancelled work that has nothing to save and does not end within this time is left behind."""
 
 

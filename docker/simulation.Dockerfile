@@ -9,7 +9,6 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
       python3-pip \
       ros-jazzy-ackermann-steering-controller \
       ros-jazzy-controller-manager \
-      ros-jazzy-diagnostic-msgs \
       ros-jazzy-gz-ros2-control \
       ros-jazzy-joint-state-broadcaster \
       ros-jazzy-joint-state-topic-hardware-interface \
@@ -17,7 +16,6 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
       ros-jazzy-robot-state-publisher \
       ros-jazzy-ros-gz \
       ros-jazzy-ros2bag \
-      ros-jazzy-ros2topic \
       ros-jazzy-rosbag2-storage-mcap \
       ros-jazzy-rqt-console \
       ros-jazzy-rqt-gui \

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from deepracer_bringup.controllers import with_geometry
 from deepracer_inference.errors import UserError
 from deepracer_inference.vehicle import Vehicle, load_vehicle
+from deepracer_sim.dynamics.kernels import GRAVITY, SLIP_SPEED
 from deepracer_sim.gazebo.bridge import entries_for
 from deepracer_sim.gazebo.meshes import track_parts
 from deepracer_sim.gazebo.world import MAX_CARS, STEP_NS, STEPS_PER_PERIOD, WORLD_NAME, world_sdf, write_world
@@ -314,7 +315,7 @@ def test_tyres_and_differentials_are_those_of_the_vehicle(car: tuple[Vehicle, Pa
     # Both axles carry the car, and its weight turns it about neither.
     front, rear = given.pop("load_front"), given.pop("load_rear")
     geometry = vehicle.geometry
-    assert 2 * (front + rear) == pytest.approx(9.80665 * vehicle.inertia.mass)
+    assert 2 * (front + rear) == pytest.approx(GRAVITY * vehicle.inertia.mass)
     assert front * geometry.cg_to_front_axle == pytest.approx(rear * geometry.cg_to_rear_axle)
     assert given == {
         "wheel_radius": geometry.wheel_radius,
@@ -330,6 +331,7 @@ def test_tyres_and_differentials_are_those_of_the_vehicle(car: tuple[Vehicle, Pa
     source = (ROOT / "plugins" / "deepracer_gazebo" / "src" / "tyres.cpp").read_text()
     for name in (each.tag for each in plugin):
         assert f'"{name}"' in source or f'"{name.rsplit("_", 1)[0]}_"' in source, name
+    assert re.findall(r"kSlipSpeed\{([\d.]+)\}", source) == [str(SLIP_SPEED)]
     order = [each.get("filename") for each in robot.findall("gazebo/plugin")]
     drive, tyres, standstill = (
         order.index(name)

@@ -113,14 +113,6 @@ class ModelStore:
             raise UserError(f"The model before, {previous}, is no longer in {self.root}")
         return previous
 
-    def rollback(self) -> str:
-        """Go back to the model that drove before, and return its identifier; doing it twice changes nothing.
-
-        Raises:
-            UserError: As for `way_back`.
-        """
-        return self.select(self.way_back())
-
     @property
     def current(self) -> str | None:
         """Identifier of the selected model; a node that asks for it once a second sees every change."""

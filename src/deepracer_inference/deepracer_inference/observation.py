@@ -17,8 +17,8 @@ from deepracer_inference.sensors import CAMERAS, INPUTS, LIDARS, InputSpec, Lida
 UInt8Array = npt.NDArray[np.uint8]
 
 
-class ObservationSpec(StrictModel):
-    """What the network sees: the sensors, the size of the images and the part of the camera image they are made from.
+class ImageSpec(StrictModel):
+    """The size of the images that the network sees, and the part of the camera image they are made from.
 
     The defaults remove 24 rows of the 160 x 120 image and reduce the rest by exactly 4 in both directions. The
     DeepRacer's camera looks 15 deg down, which puts the horizon in row 26: the removed rows never show the track.
@@ -30,6 +30,11 @@ class ObservationSpec(StrictModel):
     """Rows of the observation (px)."""
     crop_top: float = Field(default=0.2, ge=0.0, le=0.8)
     """Share of the camera image's height that is removed at the top."""
+
+
+class ObservationSpec(ImageSpec):
+    """What the network sees: the images and the sensors."""
+
     sensors: Sensors = ("FRONT_FACING_CAMERA",)
     """AWS's names; at least one camera and at most one lidar."""
     lidar: LidarConfig = LidarConfig()

@@ -105,23 +105,23 @@ def test_a_newer_version_stands_beside_the_old_one_and_rollback_returns(
     assert store.current == first, "the car goes on with the old one until told otherwise"
     assert store.select("demo") == second == store.current
     assert store.policy().manifest.action_space.kind == "continuous"
-    assert store.rollback() == first == store.current
+    assert store.select(store.way_back()) == first == store.current
     assert store.policy().manifest.action_space.kind == "discrete"
-    assert (store.rollback(), store.previous) == (second, first)
+    assert (store.select(store.way_back()), store.previous) == (second, first)
     store.select(second)
     assert store.previous == first, "selecting the selected one again keeps the way back"
 
 
 def test_there_must_be_something_to_go_back_to(store: ModelStore, archive: Path, newer: Path) -> None:
     with pytest.raises(UserError, match="There is no model to go back to"):
-        store.rollback()
+        store.way_back()
     first = store.select(store.install(archive))
     with pytest.raises(UserError, match="There is no model to go back to"):
-        store.rollback()
+        store.way_back()
     store.select(store.install(newer))
     os.rename(store.root / first, store.root.parent / "elsewhere")
     with pytest.raises(UserError, match=f"{first}, is no longer in"):
-        store.rollback()
+        store.way_back()
 
 
 def test_an_unknown_model_is_answered_with_the_known_ones(store: ModelStore, archive: Path) -> None:

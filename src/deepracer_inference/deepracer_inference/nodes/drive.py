@@ -146,7 +146,8 @@ class DriveNode(ManagedNode):
             # Of a NaN in one of the two, the inverse would make a command that looks whole.
             finite = math.isfinite(linear) and math.isfinite(angular)
             if self._settings.input == "joint_commands":
-                self._referenced = now if finite else self._referenced
+                if finite:
+                    self._referenced = now
                 continue
             angle, speed = twist_to_command(linear, angular, self._wheelbase) if finite else (math.nan, math.nan)
             answers = message.header.frame_id == CAMERA_FRAME

@@ -22,10 +22,8 @@ def make_server(name: str) -> SimulatorServer[SimulatorSettings]:
 def _build(
     node: Node, settings: SimulatorSettings, track: Track, vehicle: Vehicle, interrupt: Callable[[], None]
 ) -> EmbeddedSimulator:
-    simulator, rehearsal = (
-        EmbeddedSimulator(track, vehicle, cars, observation=settings.shown, seed=settings.seed)
-        for cars in (settings.cars, 1)
-    )
+    simulator = EmbeddedSimulator(track, vehicle, settings.cars, observation=settings.shown, seed=settings.seed)
+    rehearsal = EmbeddedSimulator(track, vehicle, 1, observation=settings.shown, world=simulator.world)
     # On a machine that has never done it, compiling a step takes longer than whoever waits for the first one may wait.
     rehearsal.step(np.zeros(1), np.zeros(1))
     return simulator

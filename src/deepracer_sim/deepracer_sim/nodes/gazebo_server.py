@@ -12,6 +12,7 @@ from deepracer_sim.gazebo.lockstep import GazeboError
 from deepracer_sim.gazebo.simulator import GazeboSimulator
 from deepracer_sim.nodes.gazebo_services import GazeboServices
 from deepracer_sim.nodes.gazebo_transport import RAW, GazeboTransport
+from deepracer_sim.nodes.peer import introduced
 from deepracer_sim.nodes.simulator_server import SimulatorServer
 from deepracer_sim.nodes.simulator_settings import GazeboSettings
 from deepracer_sim.tracks.track import Track
@@ -48,9 +49,7 @@ def refuse_company(node: Node, interrupt: Callable[[], None]) -> None:
     """Raise if another node drives the world; both would lose the lock-step."""
     deadline = time.monotonic() + DISCOVERY_S
     while time.monotonic() < deadline:
-        others = node.get_publishers_info_by_topic(f"{RAW}/camera_trigger")
-        if others:
-            names = ", ".join(sorted(f"{each.node_namespace.rstrip('/')}/{each.node_name}" for each in others))
+        if names := introduced(node, f"{RAW}/camera_trigger"):
             raise GazeboError(f"The world in Gazebo is driven already, by {names}: end that node first")
         interrupt()
         time.sleep(0.05)

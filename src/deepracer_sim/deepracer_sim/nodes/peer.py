@@ -1,7 +1,8 @@
-"""What the simulator on the other side of the topics says about itself in its parameters."""
+"""Who is on the other side of the topics, and what a simulator there says about itself in its parameters."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,6 +18,25 @@ from deepracer_sim.tracks.library import load_track
 from deepracer_sim.tracks.track import Track
 
 NAMES = ("mode", "track", "vehicle", "period_ns")
+UNKNOWN = "_UNKNOWN_"
+"""Part of a node's name as long as DDS has told of its topics only."""
+NAMES_S = 4.0
+"""So long a message waits for the names of nodes, which DDS may tell up to 3 s after their topics."""
+LOOK_S = 0.1
+
+
+def publishers(node: Node, topic: str) -> list[str]:
+    """Return the full names of the nodes that publish a topic, as far as `node` knows them."""
+    infos = node.get_publishers_info_by_topic(topic)
+    return sorted(f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos)
+
+
+def introduced(node: Node, topic: str) -> str:
+    """Name the publishers of a topic, for a message."""
+    deadline = time.monotonic() + NAMES_S
+    while any(UNKNOWN in name for name in publishers(node, topic)) and time.monotonic() < deadline:
+        time.sleep(LOOK_S)
+    return ", ".join(publishers(node, topic))
 
 
 def disagreement(given: Mapping[str, object], track: Track, vehicle: Vehicle) -> str | None:

@@ -27,7 +27,7 @@ from deepracer_inference.sensors import INPUTS
 from deepracer_inference.vehicle import Vehicle
 from deepracer_sim.lockstep import LockStepClient, UnexpectedStampError
 from deepracer_sim.nodes.car_topics import INPUT_QOS, MAP_FRAME, car_namespace
-from deepracer_sim.nodes.peer import ask, disagreement
+from deepracer_sim.nodes.peer import UNKNOWN, ask, disagreement, introduced, publishers
 from deepracer_sim.objects import Objects
 from deepracer_sim.simulator import CarStates, FloatArray, FrameArray, IntArray
 from deepracer_sim.tracks.track import Track
@@ -42,15 +42,8 @@ READER_QOS = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 SLICE_S = 0.1
 """Longest uninterrupted wait: Ctrl-C is noticed within this time."""
 
-
-UNKNOWN = "_UNKNOWN_"
-"""In names of nodes of which only topics have been discovered yet."""
-
 RESEND_S = 0.5
 """DDS repeats by itself what a reader misses that had not seen the writer yet, but only after up to 3 s."""
-
-NAMES_S = 4.0
-"""So long a message waits for the names of nodes, which DDS may tell up to 3 s after their topics."""
 
 ANSWER_S = 5.0
 """So long a simulator may take to tell its parameters."""
@@ -225,7 +218,7 @@ class RosSimulator:
             commands, poses = self._inputs(car)
             self._commands.append(self._node.create_publisher(TwistStamped, commands, INPUT_QOS))
             self._poses.append(self._node.create_publisher(PoseWithCovarianceStamped, poses, INPUT_QOS))
-        simulator = self._publishers(self._topic(0, IMAGE))[0]
+        simulator = publishers(self._node, self._topic(0, IMAGE))[0]
         given = ask(self._node.context, simulator, ANSWER_S)
         if problem := disagreement(given, self.track, self.vehicle):
             raise UserError(f"The simulator {simulator} does not fit: {problem}")
@@ -241,15 +234,15 @@ class RosSimulator:
             senders = self._node.count_publishers(subscription.topic_name)
             if senders != 1:
                 return f"one publisher is expected on {self._topic(*divmod(index, len(PARTS)))}"
-        if any(UNKNOWN in name for name in self._publishers(self._topic(0, IMAGE))):
+        if any(UNKNOWN in name for name in publishers(self._node, self._topic(0, IMAGE))):
             return "the simulator's node has not been discovered yet"
         beyond = self._resolved(f"{car_namespace(self.cars)}/camera/image_raw")
         if self._node.count_publishers(beyond):
             return f"{self.cars} cars are to be driven, but the simulator has more: {beyond} exists"
         for car in range(self.cars):
             commands, poses = self._inputs(car)
-            if self._publishers(commands):
-                return f"{commands} is already commanded by {self._introduced(commands)}"
+            if publishers(self._node, commands):
+                return f"{commands} is already commanded by {introduced(self._node, commands)}"
             if not self._node.count_subscribers(commands) or not self._node.count_subscribers(poses):
                 return f"no simulator listens to {commands} and {poses}"
         return None
@@ -318,24 +311,13 @@ class RosSimulator:
     def _lose(self, car: int, part: int, what: str) -> RosSimulatorError:
         """Return the error to raise; every later call raises it as well."""
         topic = self._topic(car, part)
-        seen = self._introduced(topic) or "none"
+        seen = introduced(self._node, topic) or "none"
         waited = f" Waiting for the stamp {self._lockstep.awaited()}." if self._lockstep.stamps[car] else ""
         hint = ""
         if seen == "none":
             hint = " Is a simulator in mode lockstep running, with the same ROS_DOMAIN_ID?"
         self._lost = RosSimulatorError(f"{topic}: {what}.{waited} Publishers seen: {seen}.{hint}")
         return self._lost
-
-    def _introduced(self, topic: str) -> str:
-        """Name the publishers of a topic, for a message."""
-        deadline = time.monotonic() + NAMES_S
-        while any(UNKNOWN in name for name in self._publishers(topic)) and time.monotonic() < deadline:
-            time.sleep(SLICE_S)
-        return ", ".join(self._publishers(topic))
-
-    def _publishers(self, topic: str) -> list[str]:
-        infos = self._node.get_publishers_info_by_topic(topic)
-        return sorted(f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos)
 
     def _inputs(self, car: int) -> tuple[str, str]:
         name = car_namespace(car)

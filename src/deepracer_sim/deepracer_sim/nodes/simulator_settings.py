@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from deepracer_inference.config import StrictModel
-from deepracer_inference.observation import ObservationSpec
+from deepracer_inference.observation import ImageSpec, ObservationSpec
 from deepracer_sim.gazebo.world import MAX_CARS
 from deepracer_sim.tracks.library import DEFAULT_TRACK
 
@@ -42,24 +42,14 @@ class ServerSettings(StrictModel):
         return None
 
 
-class ImageSettings(StrictModel):
-    """The part of an observation that concerns images: over topics there is the front camera only."""
-
-    width: int = Field(default=40, ge=8, le=640, description="Columns of the observation, px.")
-    height: int = Field(default=24, ge=8, le=480, description="Rows of the observation, px.")
-    crop_top: float = Field(
-        default=0.2, ge=0.0, le=0.8, description="Share of the camera image's height that is removed at the top."
-    )
-
-
 class SimulatorSettings(ServerSettings):
     """Those of simulator_node."""
 
     image: Literal["camera", "observation"] = Field(
         default="camera", description="camera: all that the camera sees; observation: rendered as the network sees it."
     )
-    observation: ImageSettings = ImageSettings()
-    """Of `image: observation`."""
+    observation: ImageSpec = ImageSpec()
+    """Of `image: observation`; over topics there is the front camera only."""
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Of the textures of road and surroundings.")
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from deepracer_training.explanation.analysis import Explanation, Hotspot, SectionFacts
-from deepracer_training.explanation.meetings import Meeting
+from deepracer_training.explanation.meetings import by_kind, hit_of, plural
 
 MIN_LOST_S = 0.1
 """What is worth a sentence."""
@@ -58,24 +58,14 @@ def _cause(spot: Hotspot) -> str:
 
 def _hits(explanation: Explanation) -> Iterator[str]:
     """Tell how often it hits what it comes to, and on which side of the road that is."""
-    for kind in dict.fromkeys(meeting.kind for meeting in explanation.meetings):
-        met = [meeting for meeting in explanation.meetings if meeting.kind == kind]
+    for kind, met in by_kind(explanation.meetings).items():
         sides = {
             side: [meeting for meeting in met if (meeting.lateral_m > 0.0) == (side == "left")]
             for side in ("left", "right")
         }
         if any(meeting.hits for meeting in met):
-            shares = [f"{_hit_of(there)} on the {side}" for side, there in sides.items() if there]
-            yield f"It hits {_hit_of(met)} {plural(kind)} that it comes to: {' and '.join(shares)} of the road."
-
-
-def _hit_of(met: list[Meeting]) -> str:
-    return f"{sum(bool(meeting.hits) for meeting in met)} of {len(met)}"
-
-
-def plural(kind: str) -> str:
-    """Return the plural of a kind of object."""
-    return "boxes" if kind == "box" else f"{kind}s"
+            shares = [f"{hit_of(there)} on the {side}" for side, there in sides.items() if there]
+            yield f"It hits {hit_of(met)} {plural(kind)} that it comes to: {' and '.join(shares)} of the road."
 
 
 def _lost(explanation: Explanation) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,3 +73,18 @@ def meetings(lap: Lap, objects: Mapping[int, Objects]) -> Iterator[Meeting]:
             lateral_m=round(float(there.lateral[row, index]), 3),
             hits=tuple(rows.tolist()),
         )
+
+
+def by_kind(met: Sequence[Meeting]) -> dict[str, list[Meeting]]:
+    """Return the meetings with each kind of object, in the order in which the kinds were met."""
+    return {kind: [each for each in met if each.kind == kind] for kind in dict.fromkeys(each.kind for each in met)}
+
+
+def hit_of(met: Sequence[Meeting]) -> str:
+    """Return how many of them were hit, as "2 of 7"."""
+    return f"{sum(bool(meeting.hits) for meeting in met)} of {len(met)}"
+
+
+def plural(kind: str) -> str:
+    """Return the plural of a kind of object."""
+    return "boxes" if kind == "box" else f"{kind}s"

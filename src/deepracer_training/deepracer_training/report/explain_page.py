@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from deepracer_inference.files import write_atomic
 from deepracer_training.explanation.analysis import Explanation
-from deepracer_training.explanation.findings import plural
+from deepracer_training.explanation.meetings import by_kind, hit_of, plural
 from deepracer_training.explanation.table import COLUMNS, table
 from deepracer_training.report.page import render
 from deepracer_training.report.plots import svg
@@ -69,10 +69,8 @@ def _tiles(explanation: Explanation) -> list[tuple[str, str, str]]:
 
 
 def _hits(explanation: Explanation) -> Iterator[tuple[str, str, str]]:
-    for kind in dict.fromkeys(meeting.kind for meeting in explanation.meetings):
-        met = [meeting for meeting in explanation.meetings if meeting.kind == kind]
-        hit = sum(bool(meeting.hits) for meeting in met)
-        yield f"{plural(kind).capitalize()} hit", f"{hit} of {len(met)}", "that it came to in all laps"
+    for kind, met in by_kind(explanation.meetings).items():
+        yield f"{plural(kind).capitalize()} hit", hit_of(met), "that it came to in all laps"
 
 
 def _seconds(value: float | None) -> str:

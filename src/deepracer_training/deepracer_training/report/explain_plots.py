@@ -10,9 +10,8 @@ import numpy as np
 from deepracer_sim.simulator import FloatArray
 from deepracer_sim.tracks.track import Track
 from deepracer_training.explanation.analysis import Explanation, SectionFacts, Steps
-from deepracer_training.explanation.findings import plural
 from deepracer_training.explanation.laps import Limits
-from deepracer_training.explanation.meetings import Meeting
+from deepracer_training.explanation.meetings import Meeting, by_kind, plural
 from deepracer_training.report import maps, style
 from deepracer_training.report.plots import VIOLATIONS
 
@@ -151,7 +150,7 @@ def _draw_line(axes: Axes, track: Track, explanation: Explanation) -> None:
         look = HIT if meeting.hits else PASSED
         place = np.array([[meeting.arc_length_m, meeting.lateral_m, 0.0]])
         maps.draw_rectangles(axes, place, meeting.length, meeting.width, **look)
-    there = ", ".join(plural(kind) for kind in dict.fromkeys(meeting.kind for meeting in explanation.meetings))
+    there = ", ".join(map(plural, by_kind(explanation.meetings)))
     axes.set_title(
         f"Left of the centre line, m (grey: borders{'; brown: ' + there + ', framed: hit' if there else ''})"
     )

@@ -274,6 +274,13 @@ def test_gazebo_gets_world_bridge_cars_and_node(gazebo: Stage, tmp_path: Path, d
     assert (node["track"], node["cars"], node["mode"]) == ("oval", 2, "lockstep")
 
 
+def test_without_serve_the_world_waits_for_somebody_else(gazebo: Stage) -> None:
+    run = Run("simulation", simulator="gazebo", track="oval", cars="2", drive="gazebo", serve="false",
+              ends_when=lambda: len(gazebo.calls("create")) == 2)  # fmt: skip
+    assert "parameter_bridge" in run.exit_codes
+    assert "gazebo_node" not in run.exit_codes
+
+
 @pytest.mark.parametrize("name, program", [("train", "trainer_node"), ("evaluate", "evaluation_node")])
 def test_train_and_evaluate_start_gazebo_and_drive_it_over_topics(
     gazebo: Stage, tmp_path: Path, name: str, program: str

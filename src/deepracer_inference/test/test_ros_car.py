@@ -675,9 +675,17 @@ def test_diagnostics_tell_the_stages(rig: Rig) -> None:
     )
     rig.drive_by_images()
     wanted = {"inference_node: deepracer": "driving", "drive_node: deepracer": "driving"}
-    rig.until(lambda: all(name in statuses and statuses[name].message == text for name, text in wanted.items()))
-    values = {each.key: each.value for status in statuses.values() for each in status.values}
-    for stage in ("image age", "observation", "network", "image to command", "command to PWM", "image to PWM"):
+    stages = ("image age", "observation", "network", "image to command", "command to PWM", "image to PWM")
+    values: dict[str, str] = {}
+
+    def told() -> bool:
+        # A node is active, and says that it drives, a moment before it has measured anything.
+        values.update({each.key: each.value for status in statuses.values() for each in status.values})
+        drives = all(name in statuses and statuses[name].message == text for name, text in wanted.items())
+        return drives and all(f"{stage} p50" in values for stage in stages)
+
+    rig.until(told)
+    for stage in stages:
         assert float(values[f"{stage} p50"].split()[0]) <= float(values[f"{stage} p99"].split()[0])
     rig.node.destroy_subscription(subscription)
 

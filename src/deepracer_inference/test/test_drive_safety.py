@@ -144,6 +144,25 @@ def test_stop_beats_everything_until_enabled_and_commanded_anew() -> None:
     assert core.motion(0.03).speed == 1.0
 
 
+def test_a_joystick_that_was_there_and_is_silent_stops_until_enabled() -> None:
+    core = driving(replace(LIMITS, joystick_timeout_s=1.0, command_timeout_s=9.0))
+    core.command(0.1, 1.0, 5.0)
+    assert core.motion(5.0) != NEUTRAL  # none has been heard
+    core.hear_joystick(5.0)
+    assert core.motion(6.0) != NEUTRAL
+    assert core.motion(6.01) == NEUTRAL
+    assert core.state is DriveState.STOPPED
+    assert core.reason.startswith("the joystick, and with it the stop button, has been silent for 1 s; ~/enable")
+    core.enable()
+    core.command(0.1, 1.0, 7.0)
+    assert core.motion(15.0) != NEUTRAL
+    core.hear_joystick(15.5)
+    assert core.motion(15.9) != NEUTRAL
+    core.stop("the stop button was pressed")
+    assert core.motion(20.0) == NEUTRAL
+    assert core.reason == "the stop button was pressed"
+
+
 def test_deactivation_is_neutral_and_a_stop_outlasts_it() -> None:
     core = driving()
     core.command(0.1, 1.0, 0.0)

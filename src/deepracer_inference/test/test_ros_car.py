@@ -30,10 +30,10 @@ from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from geometry_msgs.msg import TwistStamped  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState  # noqa: E402
+from rcl_interfaces.srv import SetParameters  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
-from rclpy.parameter_client import AsyncParameterClient  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image, JointState, Joy  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
@@ -138,7 +138,13 @@ class Rig:
             self.drive.end()  # What an earlier test has left is no business of the next one.
         if self.drive is None or self.drive.process.poll() is not None:
             self.drive = Process(
-                "drive_node", sysfs=self.sysfs, autostart="true", enabled="true", stop_button=3, speed_limit=3.0
+                "drive_node",
+                sysfs=self.sysfs,
+                autostart="true",
+                enabled="true",
+                stop_button=3,
+                speed_limit=3.0,
+                joystick_timeout=0.0,  # press() speaks once
             )
         if self.inference is None or self.inference.process.poll() is not None:
             self.inference = Process("inference_node", model=self.policy, autostart="true")
@@ -174,11 +180,8 @@ class Rig:
 
     def set(self, node: str, name: str, value: object) -> str | None:
         """Set a parameter; return why that was refused."""
-        client = AsyncParameterClient(self.node, f"/{node}")
-        self.until(client.services_are_ready)
-        future = client.set_parameters([Parameter(name, value=value)])
-        self.until(future.done)
-        (result,) = future.result().results
+        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+        (result,) = self.call(SetParameters, f"/{node}/set_parameters", request).results
         return None if result.successful else str(result.reason)
 
     def change(self, node: str, transition: int) -> bool:
@@ -608,6 +611,28 @@ def test_the_stop_button_stops(rig: Rig) -> None:
     rig.until(lambda: rig.press(0, 0, 0, 1).neutral)
     rig.drive.wait_for("stopped: the stop button was pressed", log)
     rig.trigger("enable")
+
+
+def test_a_joystick_that_goes_silent_stops_the_car_until_it_is_enabled(rig: Rig) -> None:
+    assert rig.drive
+    rig.drive_by_images()
+    assert rig.set("drive_node", "joystick_timeout", 0.2) is None
+    log = rig.drive.mark()
+    spoken = -math.inf
+
+    def has_noticed() -> bool:
+        nonlocal spoken
+        if time.monotonic() - spoken > 0.5:  # once is not enough if drive_node does not know the joystick yet
+            rig.press(0, 0, 0, 0)
+            spoken = time.monotonic()
+        assert rig.drive
+        return "silent for 0.2 s" in rig.drive.log[log : rig.drive.mark()]
+
+    rig.until(has_noticed)
+    rig.until(lambda: rig.neutral)
+    assert rig.trigger("enable").success
+    rig.until(lambda: not rig.neutral)
+    assert rig.set("drive_node", "joystick_timeout", 0.0) is None
 
 
 def test_a_stop_outlives_a_new_configuration(rig: Rig) -> None:

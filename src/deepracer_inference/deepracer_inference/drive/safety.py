@@ -41,6 +41,8 @@ class Limits:
     """Neutral when a command answers an image that was older when the command came."""
     frame_s: float
     """Period of the pulses: how long a steering angle stays at least, and so the grain of `slew_limit`."""
+    joystick_timeout_s: float = 0.0
+    """Stop when a joystick that has been heard, and with it its stop button, is silent for longer; 0: never."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class SafetyCore:
         self._steering_angle = 0.0
         self._travel = math.inf
         self._moved_s = 0.0
+        self._joystick_s = math.inf
         self._announced: tuple[DriveState, str] = (self.state, "")
 
     @property
@@ -129,8 +132,20 @@ class SafetyCore:
         self._arrived_s = now
         self._become(DriveState.DRIVING, "")
 
+    def hear_joystick(self, now: float) -> None:
+        """Take note of a sign of life of the joystick with the stop button."""
+        self._joystick_s = now
+
     def motion(self, now: float) -> Motion:
         """Return what servo and motor are to do now."""
+        patience = self.limits.joystick_timeout_s
+        if patience and now - self._joystick_s > patience:
+            self._joystick_s = math.inf  # whoever enables the car again wants to drive without
+            if not self._stopped:
+                self.stop(
+                    f"the joystick, and with it the stop button, has been silent for {patience:g} s; ~/enable drives "
+                    "on without (if it speaks only when moved, set autorepeat_rate of joy_node or joystick_timeout: 0)"
+                )
         if self.state is DriveState.DRIVING and now >= self.deadline:
             self._become(DriveState.TIMED_OUT, f"none came for {1e3 * self.limits.command_timeout_s:.0f} ms")
         if self.state is not DriveState.DRIVING:

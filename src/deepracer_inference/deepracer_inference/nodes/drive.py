@@ -132,6 +132,7 @@ class DriveNode(ManagedNode):
         image_time = None
         for _, message in messages:
             if isinstance(message, Joy):
+                driver.core.hear_joystick(now)
                 button = self._settings.stop_button
                 if button < len(message.buttons) and message.buttons[button]:
                     driver.core.stop("the stop button was pressed")

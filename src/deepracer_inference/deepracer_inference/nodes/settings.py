@@ -93,6 +93,12 @@ class DriveSettings(StrictModel):
     stop_button: int = Field(
         default=-1, ge=-1, le=31, description="Button of the joystick (topic joy) that stops the car; -1: none."
     )
+    joystick_timeout: float = Field(
+        default=1.0,
+        ge=0.0,
+        le=60.0,
+        description="Stop when a joystick with a stop button has been heard, but not for this time, s; 0: never.",
+    )
 
     def limits(self, vehicle: Vehicle) -> Limits:
         """Return what the safety core of a car holds commands to."""
@@ -104,9 +110,10 @@ class DriveSettings(StrictModel):
             command_timeout_s=self.command_timeout,
             image_timeout_s=self.image_timeout,
             frame_s=vehicle.pwm.period_ns * 1e-9,
+            joystick_timeout_s=self.joystick_timeout,
         )
 
 
-DRIVE_CHANGEABLE = ("speed_limit", "steering_slew_limit", "command_timeout", "image_timeout")
+DRIVE_CHANGEABLE = ("speed_limit", "steering_slew_limit", "command_timeout", "image_timeout", "joystick_timeout")
 INFERENCE_CHANGEABLE = ("model", "image_timeout")
 """May be set while the node runs."""

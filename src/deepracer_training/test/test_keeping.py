@@ -126,6 +126,10 @@ def test_a_backup_can_always_be_restored(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(UserError, match="more than an archive may hold"):
         backup_model(folder, tmp_path / "large.tar.gz")
     assert not (tmp_path / "large.tar.gz").exists()
+    folder.config_path.write_text("name: [", encoding="utf-8")
+    with pytest.raises(UserError, match=r"m/model\.yaml"):
+        backup_model(folder, tmp_path / "broken.tar.gz")
+    assert not (tmp_path / "broken.tar.gz").exists()
 
 
 def test_the_damage_of_another_model_leaves_nothing_half_done(home: Path) -> None:

@@ -38,7 +38,6 @@ class TrainingProgress:
         self._figures = Text("")
         self._live = Live(Group(self._bar, self._figures), console=self._console, refresh_per_second=5)
         self._begin = self._line_at = time.monotonic()
-        self._has_lap = False
 
     def __enter__(self) -> TrainingProgress:
         if self._console.is_terminal:
@@ -59,8 +58,7 @@ class TrainingProgress:
         counters, share = report.counters, report.share
         left_s = (now - self._begin) * (1.0 - share) / share if share > 0.0 else None
         figures = _figures(report)
-        if counters.first_lap_s is not None and not self._has_lap:
-            self._has_lap = True
+        if counters.first_lap_s is not None and counters.first_lap_steps == counters.steps:
             self._console.print(f"First complete lap after {duration(counters.first_lap_s)} of training.")
         if self._console.is_terminal:
             left = f"{duration(left_s)} left" if share < 1.0 else "exporting"

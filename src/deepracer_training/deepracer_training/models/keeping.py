@@ -70,13 +70,14 @@ def backup_model(folder: ModelFolder, target: Path) -> int:
         The number of files in it.
 
     Raises:
-        UserError: The name does not end as an archive's, something in the folder is no plain file, or there is more
-            than `restore_model` would take back.
+        UserError: The name does not end as an archive's, something in the folder is no plain file, or `restore_model`
+            would not take it back: model.yaml is broken, or there is too much.
         DeepRacerError: The model is being trained, or the archive cannot be written.
     """
     if not target.name.endswith(SUFFIX):
         raise UserError(f"{target} does not end in {SUFFIX}; models are kept as archives of that kind")
     with folder.lock():
+        _check(folder, folder.path)
         files = {}
         for path in sorted(folder.path.rglob("*")):
             relative = path.relative_to(folder.path)
@@ -121,13 +122,13 @@ def restore_model(archive: Path, name: str | None = None) -> ModelFolder:
     return restored
 
 
-def _check(folder: ModelFolder, archive: Path) -> None:
-    """Refuse a model that could not be opened; its name in the message is the archive's."""
+def _check(folder: ModelFolder, place: Path) -> None:
+    """Refuse a model that could not be opened, in a message about `place`: the model itself or its archive."""
     try:
         load_yaml(folder.config_path, ModelConfig)
         Lineage.read(folder)
     except UserError as error:
-        raise UserError(str(error).replace(str(folder.path), str(archive))) from error
+        raise UserError(str(error).replace(str(folder.path), str(place))) from error
 
 
 def _check_size(files: Collection[Path], model: str) -> None:

@@ -30,7 +30,7 @@ START_YAW_RAD = 0.15
 that the policy meets situations that it must recover from before it causes them itself."""
 
 # An episode that ends well or runs out of time says nothing bad about its last state: PPO bootstraps over the cut.
-CUT_STATUSES = [STATUSES.index(EpisodeStatus.LAP_COMPLETE), STATUSES.index(EpisodeStatus.TIME_UP)]
+IS_CUT = np.array([status in (EpisodeStatus.LAP_COMPLETE, EpisodeStatus.TIME_UP) for status in STATUSES])
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class RacingEnv(VectorEnv[ArrayObservation, NDArray[Any], NDArray[Any]]):
         truncated = np.zeros_like(done)
         info: dict[str, Any] = {}
         if done.any():
-            truncated = done & np.isin(verdict.status, CUT_STATUSES)
+            truncated = done & IS_CUT[verdict.status]
             finished = np.flatnonzero(done)
             self._episodes += [self._episode(int(car), verdict) for car in finished]
             info = {"final_obs": self._observations(), "_final_obs": done}

@@ -22,8 +22,8 @@ from deepracer_sim.simulator import Simulator
 from deepracer_sim.tracks.library import load_track
 from deepracer_training.environment import Episode, RacingEnv
 from deepracer_training.models.config import ROLLOUT_LIMIT_BYTES, ModelConfig
-from deepracer_training.networks import ActorCritic
-from deepracer_training.observations import ArrayObservation, Observation, as_tensors, stack, take
+from deepracer_training.networks import ActorCritic, Distribution, stack_distributions
+from deepracer_training.observations import ArrayObservation, Observation, as_tensors, concatenate, stack, take
 from deepracer_training.ppo import PPO, PPOSettings, Rollout
 from deepracer_training.rewards.function import RewardFunction
 from deepracer_training.sac_networks import SoftActorCritic
@@ -96,7 +96,9 @@ class Learner:
     def collect(self) -> Rollout:
         """Drive with sampled actions until the update schedule asks for an update."""
         observations: list[Observation] = []
+        policies: list[Distribution] = []
         steps: list[tuple[torch.Tensor, ...]] = []
+        cut: list[Observation] = []
         episodes = 0
         while not self._enough(len(steps), episodes):
             observation = as_tensors(self._observation)
@@ -104,18 +106,23 @@ class Learner:
             action = policy.sample(self.generator)
             self._observation, reward, terminated, truncated, info = self.env.step(action.numpy())
             if truncated.any():
-                # A cut episode would have gone on: its last reward carries the value of what was cut off.
-                _, cut_value = self.agent(as_tensors(take(info["final_obs"], truncated)))
-                reward[truncated] += self.config.hyperparameters.discount_factor * cut_value.numpy()
+                cut.append(as_tensors(take(info["final_obs"], truncated)))
             done = terminated | truncated
             episodes += int(done.sum())
-            rewards = torch.from_numpy(reward.astype(np.float32))
             observations.append(observation)
-            steps.append((action, policy.log_prob(action), value, rewards, torch.from_numpy(done)))
+            policies.append(policy)
+            results = torch.from_numpy(reward.astype(np.float32)), torch.from_numpy(done), torch.from_numpy(truncated)
+            steps.append((action, value, *results))
+        actions, values, rewards, dones, truncations = (torch.stack(column) for column in zip(*steps, strict=True))
+        if cut:
+            # A cut episode would have gone on: its last reward carries the value of what was cut off.
+            seen = concatenate(cut)
+            parts = seen.chunk(-(-len(seen) // self.env.num_envs))
+            cut_values = torch.cat([self.agent(part)[1] for part in parts])
+            rewards[truncations] += self.config.hyperparameters.discount_factor * cut_values
         _, last_values = self.agent(as_tensors(self._observation))
-        columns = [torch.stack(column) for column in zip(*steps, strict=True)]
-        actions, log_probs, values, all_rewards, dones = columns
-        return Rollout(stack(observations), actions, log_probs, values, all_rewards, dones, last_values)
+        log_probs = stack_distributions(policies).log_prob(actions)
+        return Rollout(stack(observations), actions, log_probs, values, rewards, dones, last_values)
 
     def learn(self, rollout: Any, before_batch: Callable[[], None] = lambda: None) -> dict[str, float]:
         """Update the agent on a `Rollout` and return the statistics; `before_batch` may end this by raising."""

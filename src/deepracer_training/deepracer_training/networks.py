@@ -208,6 +208,14 @@ class Categorical:
 Distribution = Gaussian | Categorical
 
 
+def stack_distributions(policies: Sequence[Distribution]) -> Distribution:
+    """Join what one agent said at several moments along a new first dimension."""
+    gaussians = [policy for policy in policies if isinstance(policy, Gaussian)]
+    if gaussians:
+        return Gaussian(torch.stack([policy.mean for policy in gaussians]), gaussians[0].log_std)
+    return Categorical(torch.stack([policy.log_probs for policy in policies if isinstance(policy, Categorical)]))
+
+
 class DeployedPolicy(nn.Module):
     """The graph that drives: sensors in; steering angle (rad), speed (m/s) and, if discrete, probabilities out."""
 

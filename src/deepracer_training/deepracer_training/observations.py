@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,11 +67,17 @@ def take(observation: ArrayObservation, cars: NDArray[np.bool_]) -> ArrayObserva
 
 def stack(observations: Sequence[Observation]) -> Observation:
     """Join observations along a new first dimension."""
-    first = observations[0]
-    if isinstance(first, SensorBatch):
-        columns = {name: [batch.tensors[name] for batch in observations] for name in first.tensors}  # type: ignore[union-attr]
-        return SensorBatch({name: torch.stack(column) for name, column in columns.items()})
-    return torch.stack(list(observations))  # type: ignore[arg-type]
+    return _joined(torch.stack, observations)
+
+
+def concatenate(observations: Sequence[Observation]) -> Observation:
+    """Join observations along their first dimension."""
+    return _joined(torch.cat, observations)
+
+
+def _joined(join: Callable[[list[Tensor]], Tensor], observations: Sequence[Observation]) -> Observation:
+    names = as_inputs(observations[0])
+    return from_inputs({name: join([as_inputs(each)[name] for each in observations]) for name in names})
 
 
 def as_inputs(observation: Observation) -> dict[str, Tensor]:

@@ -27,6 +27,7 @@ setup(
         "jinja2>=3.1",
         "markupsafe>=2.1",
         "matplotlib>=3.10",
+        "numba>=0.61",
         "numpy>=1.26,<2.3",
         "onnx>=1.17",
         "onnxruntime>=1.20",

@@ -17,6 +17,7 @@ from torch.nn import functional
 from deepracer_inference.action_space import ActionSpace, ContinuousActionSpace
 from deepracer_inference.errors import UserError
 from deepracer_inference.observation import ObservationSpec
+from deepracer_training import compact_encoder, compact_kernels
 from deepracer_training.observations import Observation, from_inputs
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Encoder(nn.Sequential):
     """Convolutions and dense layers from `(N, 1, H, W)` floats to `(N, features)`."""
 
     def __init__(self, architecture: Architecture, observation: ObservationSpec, channels: int = 1) -> None:
-        height, width = observation.height, observation.width
+        height, width, grey = observation.height, observation.width, channels == 1
         layers: list[nn.Module] = []
         for conv in architecture.convolutions:
             height = (height - conv.kernel) // conv.stride + 1
@@ -90,6 +91,9 @@ class Encoder(nn.Sequential):
             features = size
         super().__init__(*layers)
         self.features = features
+        self._learned: tuple[Any, ...] = tuple(layer for layer in self if isinstance(layer, nn.Conv2d | nn.Linear))
+        self.compiled = architecture is ARCHITECTURES["compact"] and grey and compact_kernels.worthwhile()
+        """Whether there are compiled kernels for this network on this processor."""
         for layer in self:
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.orthogonal_(layer.weight, 2.0**0.5)
@@ -98,6 +102,11 @@ class Encoder(nn.Sequential):
 
     def encode(self, image: Any) -> Tensor:
         """Encode grey images `(N, H, W, C)` uint8 to `(N, features)`; scaling the grey levels is part of the graph."""
+        plain = not torch.jit.is_tracing() and not torch.is_autocast_enabled("cpu")  # type: ignore[attr-defined]
+        if self.compiled and plain and len(image) > 0:
+            parameters = [tensor for layer in self._learned for tensor in (layer.weight, layer.bias)]
+            if parameters[0].dtype == torch.float32:
+                return compact_encoder.encode(image, parameters)
         # Not permute: with one channel its strides look like channels-last to oneDNN, whose convolutions are slow then.
         # In place: two more arrays of this size would cost as much as a convolution.
         height, width, channels = image.shape[1:]

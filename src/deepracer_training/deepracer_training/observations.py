@@ -28,8 +28,9 @@ class SensorBatch:
     def __len__(self) -> int:
         return len(next(iter(self.tensors.values())))
 
-    def __getitem__(self, index: Any) -> SensorBatch:
-        return SensorBatch({name: tensor[index] for name, tensor in self.tensors.items()})
+    def index_select(self, dim: int, index: Tensor) -> SensorBatch:
+        """Take some rows, as `Tensor.index_select`."""
+        return SensorBatch({name: tensor.index_select(dim, index) for name, tensor in self.tensors.items()})
 
     def flatten(self, start_dim: int, end_dim: int) -> SensorBatch:
         """Join leading dimensions, as `Tensor.flatten`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from deepracer_inference.errors import DeepRacerError
+from deepracer_training import compact_encoder
 from deepracer_training.networks import ActorCritic
 from deepracer_training.observations import Observation
 
@@ -78,10 +78,10 @@ def advantages(rollout: Rollout, discount_factor: float, gae_lambda: float) -> T
 class PPO:
     """The learning half of training: improves an agent on one rollout at a time.
 
-    The gradient of a minibatch is computed in two halves by two threads, each of them single-threaded inside. On an
-    idle machine torch's own thread pool is a tenth faster for networks of this size, but its threads wait for each
-    other by spinning: with one busy neighbour on two cores a minibatch took 15 times as long. Two halves whatever the
-    number of cores: the result must not depend on it.
+    The gradient of a minibatch is computed in two halves by two threads, each of them single-threaded inside; the
+    compact network's compiled encoder does that itself. On an idle machine torch's own thread pool is a tenth faster
+    for networks of this size, but its threads wait for each other by spinning: with one busy neighbour on two cores a
+    minibatch took 15 times as long. Two halves whatever the number of cores: the result must not depend on it.
     """
 
     def __init__(
@@ -96,12 +96,13 @@ class PPO:
             generator: Shuffles; the only source of chance here.
         """
         self.agent, self.optimizer, self.settings, self.generator = agent, optimizer, settings, generator
-        self._replicas = [agent]
-        if not agent.stateful:
-            replica = copy.deepcopy(agent)
-            for mine, theirs in zip(replica.parameters(), agent.parameters(), strict=True):
-                mine.data = theirs.data  # the same weights, gradients of its own
-            self._replicas.append(replica)
+        self._parameters = list(agent.parameters())
+        self._coefficients = torch.tensor([1.0, settings.value_coefficient, -settings.beta_entropy])
+        """Of policy loss, value loss and entropy in the objective."""
+        compiled = agent.encoder.compiled and not settings.bfloat16
+        self._parts = 1 if agent.stateful or compiled else 2
+        if compiled:
+            compact_encoder.prepare()
         self._pool = ThreadPoolExecutor(1, "gradient")
 
     def update(self, rollout: Rollout, before_batch: Callable[[], None] = lambda: None) -> UpdateStats:
@@ -133,8 +134,8 @@ class PPO:
                 if len(batch) < min(len(target), settings.batch_size) // 2:
                     continue  # a small rest would take a full step on a noisy gradient
                 before_batch()
-                sums += self._gradient([column[batch] for column in columns])
-                norm = clip_grad_norm_(self.agent.parameters(), settings.max_grad_norm)
+                sums += self._gradient([column.index_select(0, batch) for column in columns])
+                norm = clip_grad_norm_(self._parameters, settings.max_grad_norm)
                 if not norm.isfinite():
                     raise DeepRacerError(
                         "the training has diverged: a gradient is not finite; lower hyperparameters.lr in model.yaml, "
@@ -147,36 +148,38 @@ class PPO:
         policy_loss, value_loss, entropy, approx_kl, clip_fraction = (sums / steps).tolist()
         return UpdateStats(policy_loss, value_loss, entropy, approx_kl, clip_fraction, float(explained))
 
-    def _gradient(self, columns: list[Tensor]) -> Tensor:
+    def _gradient(self, columns: list[Any]) -> Tensor:
         """Leave the gradient of a minibatch in the agent's parameters; return its five statistics."""
-        halves = list(zip(*(column.chunk(len(self._replicas)) for column in columns), strict=True))
-        weights = [len(half[-1]) / len(columns[-1]) for half in halves]
-        jobs = list(zip(self._replicas, halves, weights, strict=False))
-        others = [self._pool.submit(self._backward, *job) for job in jobs[1:]]
-        stats = self._backward(*jobs[0])
-        for (replica, *_), other in zip(jobs[1:], others, strict=True):
-            stats += other.result()
-            for mine, theirs in zip(self.agent.parameters(), replica.parameters(), strict=True):
-                if mine.grad is not None and theirs.grad is not None:
-                    mine.grad += theirs.grad
+        parts = list(zip(*(column.chunk(self._parts) for column in columns), strict=True))
+        others = [self._pool.submit(self._differentiate, part, len(columns[-1])) for part in parts[1:]]
+        stats, gradients = self._differentiate(parts[0], len(columns[-1]))
+        for other in others:
+            their_stats, their_gradients = other.result()
+            stats += their_stats
+            for mine, theirs in zip(gradients, their_gradients, strict=True):
+                mine += theirs
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = gradient.contiguous()  # fused Adam would take other layouts for this one
         return stats
 
-    def _backward(self, agent: ActorCritic, columns: tuple[Tensor, ...], weight: float) -> Tensor:
-        """Differentiate the clipped objective of a part of a minibatch with respect to one replica's parameters."""
+    def _differentiate(self, columns: tuple[Any, ...], batch_size: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return statistics and gradient of the clipped objective over a part of a minibatch."""
         settings = self.settings
         observations, actions, old_log_probs, advantage, target = columns
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
-            policy, value = agent(observations)
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16, cache_enabled=False):
+            policy, value = self.agent(observations)
         log_ratio = policy.log_prob(actions) - old_log_probs
         ratio = log_ratio.exp()
-        clipped = ratio.clamp(1.0 - settings.clip_range, 1.0 + settings.clip_range)
-        policy_loss = -torch.min(ratio * advantage, clipped * advantage).mean()
+        # min(ratio * advantage, clip(ratio) * advantage), with fewer operations to differentiate.
+        limit = torch.where(advantage > 0.0, 1.0 + settings.clip_range, 1.0 - settings.clip_range) * advantage
+        policy_loss = -torch.min(ratio * advantage, limit).mean()
         value_loss = (functional.smooth_l1_loss if settings.huber else functional.mse_loss)(value, target)
-        entropy = policy.entropy()
-        loss = policy_loss + settings.value_coefficient * value_loss - settings.beta_entropy * entropy
-        agent.zero_grad(set_to_none=True)
-        (weight * loss).backward()  # type: ignore[no-untyped-call]
+        terms = policy_loss, value_loss, policy.entropy()
+        weight = len(target) / batch_size
+        gradients = torch.autograd.grad(terms, self._parameters, (weight * self._coefficients).unbind())
         with torch.no_grad():
-            approx_kl = (ratio - 1.0 - log_ratio).mean()
-            clip_fraction = ((ratio - 1.0).abs() > settings.clip_range).float().mean()
-            return weight * torch.stack([policy_loss, value_loss, entropy, approx_kl, clip_fraction])
+            change = ratio - 1.0
+            approx_kl = (change - log_ratio).mean()
+            clip_fraction = (change.abs() > settings.clip_range).float().mean()
+            stats = weight * torch.stack([*terms, approx_kl, clip_fraction])
+        return stats, gradients

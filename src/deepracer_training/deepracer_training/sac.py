@@ -12,6 +12,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from deepracer_inference.errors import DeepRacerError
+from deepracer_training import compact_encoder
 from deepracer_training.observations import from_inputs
 from deepracer_training.sac_networks import SoftActorCritic
 
@@ -90,6 +91,8 @@ class SAC:
             generator: Draws transitions and actions; the only source of chance here.
         """
         self.agent, self.optimizer, self.settings, self.generator = agent, optimizer, settings, generator
+        if agent.encoder.compiled:
+            compact_encoder.prepare()
         self._learning = [parameter for parameter in agent.parameters() if parameter.requires_grad]
 
     def update(self, replay: ReplayBuffer, steps: int, before_batch: Callable[[], None] = lambda: None) -> SACStats:

@@ -22,6 +22,8 @@ COMPACT_LIDAR_DENSE = (64,)
 class SensorEncoder(nn.Module):
     """Encodes a `SensorBatch`, as AWS does: convolutions per camera, dense layers per lidar, then the common layers."""
 
+    compiled = False
+
     def __init__(self, network: str, observation: ObservationSpec) -> None:
         """Build the layers.
 

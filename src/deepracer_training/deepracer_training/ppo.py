@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from deepracer_inference.errors import DeepRacerError
-from deepracer_training import compact_encoder
+from deepracer_training import compact_encoder, ppo_objective
 from deepracer_training.networks import ActorCritic
 from deepracer_training.observations import Observation
+from deepracer_training.ppo_objective import Weights
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,11 @@ class PPO:
         """
         self.agent, self.optimizer, self.settings, self.generator = agent, optimizer, settings, generator
         self._parameters = list(agent.parameters())
-        self._coefficients = torch.tensor([1.0, settings.value_coefficient, -settings.beta_entropy])
-        """Of policy loss, value loss and entropy in the objective."""
         compiled = agent.encoder.compiled and not settings.bfloat16
         self._parts = 1 if agent.stateful or compiled else 2
         if compiled:
             compact_encoder.prepare()
+        ppo_objective.prepare()
         self._pool = ThreadPoolExecutor(1, "gradient")
 
     def update(self, rollout: Rollout, before_batch: Callable[[], None] = lambda: None) -> UpdateStats:
@@ -165,21 +164,11 @@ class PPO:
     def _differentiate(self, columns: tuple[Any, ...], batch_size: int) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return statistics and gradient of the clipped objective over a part of a minibatch."""
         settings = self.settings
-        observations, actions, old_log_probs, advantage, target = columns
+        observations, *experience = columns
+        weights = Weights(
+            1.0 / batch_size, settings.clip_range, settings.value_coefficient, settings.beta_entropy, settings.huber
+        )
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16, cache_enabled=False):
             policy, value = self.agent(observations)
-        log_ratio = policy.log_prob(actions) - old_log_probs
-        ratio = log_ratio.exp()
-        # min(ratio * advantage, clip(ratio) * advantage), with fewer operations to differentiate.
-        limit = torch.where(advantage > 0.0, 1.0 + settings.clip_range, 1.0 - settings.clip_range) * advantage
-        policy_loss = -torch.min(ratio * advantage, limit).mean()
-        value_loss = (functional.smooth_l1_loss if settings.huber else functional.mse_loss)(value, target)
-        terms = policy_loss, value_loss, policy.entropy()
-        weight = len(target) / batch_size
-        gradients = torch.autograd.grad(terms, self._parameters, (weight * self._coefficients).unbind())
-        with torch.no_grad():
-            change = ratio - 1.0
-            approx_kl = (change - log_ratio).mean()
-            clip_fraction = (change.abs() > settings.clip_range).float().mean()
-            stats = weight * torch.stack([*terms, approx_kl, clip_fraction])
-        return stats, gradients
+        terms, said, derivatives = ppo_objective.differentiate(policy, value, weights, *experience)
+        return torch.tensor(terms), torch.autograd.grad(said, self._parameters, derivatives)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from deepracer_training.learner import Learner, embedded_fleet, make_env
 from deepracer_training.models.config import continuous_action_space, discrete_action_space, preset_config
-from deepracer_training.observations import as_inputs, as_tensors, take
+from deepracer_training.observations import as_inputs, as_tensors, from_inputs, take
 from deepracer_training.rewards.function import RewardFunction
 
 CAMERA = ("FRONT_FACING_CAMERA",)
@@ -45,7 +45,8 @@ def test_a_rollout_says_what_happened(tmp_path: Path, action_space: Any, sensors
     cuts = 0
     with torch.no_grad():
         for t, (actions, (observation, rewards, terminated, truncated, info)) in enumerate(said):
-            policy, value = learner.agent(rollout.observations[t])
+            seen = {name: tensor[t] for name, tensor in as_inputs(rollout.observations).items()}
+            policy, value = learner.agent(from_inputs(seen))
             torch.testing.assert_close(rollout.actions[t], torch.from_numpy(actions))
             torch.testing.assert_close(rollout.log_probs[t], policy.log_prob(torch.from_numpy(actions)))
             torch.testing.assert_close(rollout.values[t], value)
@@ -58,7 +59,7 @@ def test_a_rollout_says_what_happened(tmp_path: Path, action_space: Any, sensors
             expected.append(torch.from_numpy(rewards).float())
             if t + 1 < len(said):
                 for name, tensor in as_inputs(as_tensors(observation)).items():
-                    assert as_inputs(rollout.observations[t + 1])[name].equal(tensor)
+                    assert as_inputs(rollout.observations)[name][t + 1].equal(tensor)
         torch.testing.assert_close(rollout.last_values, learner.agent(as_tensors(said[-1][1][0]))[1])
     assert len(said) == 7
     assert cuts == 2

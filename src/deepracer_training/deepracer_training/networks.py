@@ -91,7 +91,7 @@ class Encoder(nn.Sequential):
             features = size
         super().__init__(*layers)
         self.features = features
-        self._learned: tuple[Any, ...] = tuple(layer for layer in self if isinstance(layer, nn.Conv2d | nn.Linear))
+        self._layers: tuple[Any, ...] = tuple(layer for layer in self if isinstance(layer, nn.Conv2d | nn.Linear))
         self.compiled = architecture is ARCHITECTURES["compact"] and grey and compact_kernels.worthwhile()
         """Whether there are compiled kernels for this network on this processor."""
         for layer in self:
@@ -100,11 +100,16 @@ class Encoder(nn.Sequential):
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
 
+    @property
+    def learned(self) -> list[nn.Parameter]:
+        """Weight and bias of each layer; `parameters` takes as long as a small layer."""
+        return [parameter for layer in self._layers for parameter in (layer.weight, layer.bias)]
+
     def encode(self, image: Any) -> Tensor:
         """Encode grey images `(N, H, W, C)` uint8 to `(N, features)`; scaling the grey levels is part of the graph."""
         plain = not torch.jit.is_tracing() and not torch.is_autocast_enabled("cpu")  # type: ignore[attr-defined]
         if self.compiled and plain and len(image) > 0:
-            parameters = [tensor for layer in self._learned for tensor in (layer.weight, layer.bias)]
+            parameters = self.learned
             if parameters[0].dtype == torch.float32:
                 return compact_encoder.encode(image, parameters)
         # Not permute: with one channel its strides look like channels-last to oneDNN, whose convolutions are slow then.

@@ -1,4 +1,7 @@
-"""Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347), whole and readable from top to bottom."""
+"""Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347), readable from top to bottom.
+
+The objective itself is in `ppo_objective`.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from deepracer_inference.errors import DeepRacerError
-from deepracer_training import compact_encoder, ppo_objective
-from deepracer_training.networks import ActorCritic
+from deepracer_training import compact_encoder, compact_ppo, ppo_objective
+from deepracer_training.networks import ActorCritic, Gaussian
 from deepracer_training.observations import Observation
 from deepracer_training.ppo_objective import Weights
 
@@ -78,10 +81,10 @@ def advantages(rollout: Rollout, discount_factor: float, gae_lambda: float) -> T
 class PPO:
     """The learning half of training: improves an agent on one rollout at a time.
 
-    The gradient of a minibatch is computed in two halves by two threads, each of them single-threaded inside; the
-    compact network's compiled encoder does that itself. On an idle machine torch's own thread pool is a tenth faster
-    for networks of this size, but its threads wait for each other by spinning: with one busy neighbour on two cores a
-    minibatch took 15 times as long. Two halves whatever the number of cores: the result must not depend on it.
+    The gradient of a minibatch is computed in two halves by two threads, each of them single-threaded inside. On an
+    idle machine torch's own thread pool is a tenth faster for networks of this size, but its threads wait for each
+    other by spinning: with one busy neighbour on two cores a minibatch took 15 times as long. Two halves whatever the
+    number of cores: the result must not depend on it.
     """
 
     def __init__(
@@ -97,9 +100,9 @@ class PPO:
         """
         self.agent, self.optimizer, self.settings, self.generator = agent, optimizer, settings, generator
         self._parameters = list(agent.parameters())
-        compiled = agent.encoder.compiled and not settings.bfloat16
-        self._parts = 1 if agent.stateful or compiled else 2
-        if compiled:
+        self._compiled = agent.encoder.compiled and not settings.bfloat16
+        self._parts = 1 if agent.stateful else 2
+        if self._compiled:
             compact_encoder.prepare()
         ppo_objective.prepare()
         self._pool = ThreadPoolExecutor(1, "gradient")
@@ -125,7 +128,7 @@ class PPO:
             (advantage - advantage.mean()) / (advantage.std() + 1e-8),
             target,
         )
-        sums, steps = torch.zeros(5), 0
+        sums, steps = torch.zeros(5, dtype=torch.float64), 0
 
         self.agent.train()
         for _ in range(settings.num_epochs):
@@ -149,9 +152,19 @@ class PPO:
 
     def _gradient(self, columns: list[Any]) -> Tensor:
         """Leave the gradient of a minibatch in the agent's parameters; return its five statistics."""
+        settings = self.settings
+        weights = Weights(
+            sample=1.0 / len(columns[-1]),
+            clip_range=settings.clip_range,
+            value=settings.value_coefficient,
+            entropy=settings.beta_entropy,
+            huber=settings.huber,
+        )
+        if self._compiled:
+            return compact_ppo.differentiate(self.agent, columns, weights)
         parts = list(zip(*(column.chunk(self._parts) for column in columns), strict=True))
-        others = [self._pool.submit(self._differentiate, part, len(columns[-1])) for part in parts[1:]]
-        stats, gradients = self._differentiate(parts[0], len(columns[-1]))
+        others = [self._pool.submit(self._differentiate, part, weights) for part in parts[1:]]
+        stats, gradients = self._differentiate(parts[0], weights)
         for other in others:
             their_stats, their_gradients = other.result()
             stats += their_stats
@@ -161,14 +174,19 @@ class PPO:
             parameter.grad = gradient.contiguous()  # fused Adam would take other layouts for this one
         return stats
 
-    def _differentiate(self, columns: tuple[Any, ...], batch_size: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def _differentiate(self, columns: tuple[Any, ...], weights: Weights) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return statistics and gradient of the clipped objective over a part of a minibatch."""
-        settings = self.settings
         observations, *experience = columns
-        weights = Weights(
-            1.0 / batch_size, settings.clip_range, settings.value_coefficient, settings.beta_entropy, settings.huber
-        )
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16, cache_enabled=False):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.settings.bfloat16, cache_enabled=False):
             policy, value = self.agent(observations)
-        terms, said, derivatives = ppo_objective.differentiate(policy, value, weights, *experience)
-        return torch.tensor(terms), torch.autograd.grad(said, self._parameters, derivatives)
+        head, log_std = (policy.mean, policy.log_std) if isinstance(policy, Gaussian) else (policy.log_probs, None)
+        stats, *derivatives = ppo_objective.differentiate(
+            head.detach().contiguous().numpy(),
+            value.detach().contiguous().numpy(),
+            None if log_std is None else log_std.detach().numpy(),
+            weights,
+            *(column.numpy() for column in experience),
+        )
+        said = [tensor for tensor in (head, value, log_std) if tensor is not None]
+        outputs = [torch.from_numpy(derivative) for derivative in derivatives if derivative is not None]
+        return torch.from_numpy(stats), torch.autograd.grad(said, self._parameters, outputs)

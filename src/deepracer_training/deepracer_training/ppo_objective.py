@@ -17,14 +17,14 @@ import deepracer_sim  # noqa: F401  which tells numba where to keep compiled ker
 
 # isort: split
 import numpy as np
-import torch
 from numba import njit
 from numpy.typing import NDArray
-from torch import Tensor
 
-from deepracer_training.networks import Categorical, Distribution, Gaussian
+FloatArray = NDArray[np.float32]
 
-HALF_LOG_2PI = 0.5 * Gaussian.LOG_2PI
+TERMS = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
+"""Sums over experiences, each times `Weights.sample`."""
+HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
 class Weights(NamedTuple):
@@ -38,30 +38,22 @@ class Weights(NamedTuple):
     huber: bool
 
 
-class Terms(NamedTuple):
-    """Sums over experiences, each times `Weights.sample`."""
-
-    policy_loss: float
-    value_loss: float
-    entropy: float
-    approx_kl: float
-    clip_fraction: float
-
-
 def differentiate(
-    policy: Distribution,
-    value: Tensor,
+    head: FloatArray,
+    value: FloatArray,
+    log_std: FloatArray | None,
     weights: Weights,
-    actions: Tensor,
-    old_log_probs: Tensor,
-    advantage: Tensor,
-    target: Tensor,
-) -> tuple[Terms, tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Evaluate the objective on n experiences of a minibatch.
+    actions: NDArray[Any],
+    old_log_probs: FloatArray,
+    advantage: FloatArray,
+    target: FloatArray,
+) -> tuple[NDArray[np.float64], FloatArray, FloatArray, FloatArray | None]:
+    """Evaluate the objective on n experiences of a minibatch; all arrays are C-contiguous.
 
     Args:
-        policy: For n observations.
-        value: `(n,)`.
+        head: What the network says of the policy: mean actions `(n, 2)`, or logits or log probabilities `(n, k)`.
+        value: What it says of the value, `(n,)`.
+        log_std: Of Gaussian actions, `(2,)`; None for a table of k actions.
         weights: Of the terms.
         actions: That were taken, `(n, 2)` float or `(n,)` int64.
         old_log_probs: Their log densities when they were, `(n,)`.
@@ -69,25 +61,22 @@ def differentiate(
         target: Of the value, `(n,)`.
 
     Returns:
-        The terms, what the network said, and the derivatives of the objective with respect to each of that.
+        The sums of `TERMS`, and the derivatives of the objective with respect to head, value and log_std.
     """
-    given = [column.detach().contiguous().numpy() for column in (actions, old_log_probs, advantage, target)]
-    if isinstance(policy, Gaussian):
-        said: tuple[Tensor, ...] = (policy.mean, policy.log_std, value)
-        kernel: Any = _gaussian
-    else:
-        said, kernel = (policy.log_probs, value), _categorical
-    arrays = [tensor.detach().contiguous().numpy() for tensor in said]
-    derivatives = [np.zeros_like(array) for array in arrays]
-    terms = Terms(*kernel(*arrays, *given, weights, *derivatives))
-    return terms, said, tuple(torch.from_numpy(each) for each in derivatives)
+    experience = actions, old_log_probs, advantage, target
+    to_head, to_value = np.empty_like(head), np.empty_like(value)
+    if log_std is None:
+        return _categorical(head, value, *experience, weights, to_head, to_value), to_head, to_value, None
+    to_log_std = np.empty_like(log_std)
+    terms = _gaussian(head, log_std, value, *experience, weights, to_head, to_log_std, to_value)
+    return terms, to_head, to_value, to_log_std
 
 
 def prepare() -> None:
     """Compile the kernels, or load them from numba's cache, before anybody measures time."""
-    weights, none = Weights(1.0, 0.2, 0.5, 0.0, True), torch.zeros(1)
-    differentiate(Gaussian(torch.zeros(1, 2), torch.zeros(2)), none, weights, torch.zeros(1, 2), none, none, none)
-    differentiate(Categorical(torch.zeros(1, 2)), none, weights, torch.zeros(1, dtype=torch.int64), none, none, none)
+    one, pair, weights = np.zeros(1, np.float32), np.zeros((1, 2), np.float32), Weights(1.0, 0.2, 0.5, 0.0, True)
+    differentiate(pair, one, pair[0], weights, pair, one, one, one)
+    differentiate(pair, one, None, weights, np.zeros(1, np.int64), one, one, one)
 
 
 @njit(cache=True, nogil=True)
@@ -115,17 +104,17 @@ def _sample(
 
 @njit(cache=True, nogil=True)
 def _gaussian(
-    mean: NDArray[np.float32],
-    log_std: NDArray[np.float32],
-    value: NDArray[np.float32],
-    actions: NDArray[np.float32],
-    old_log_probs: NDArray[np.float32],
-    advantage: NDArray[np.float32],
-    target: NDArray[np.float32],
+    mean: FloatArray,
+    log_std: FloatArray,
+    value: FloatArray,
+    actions: FloatArray,
+    old_log_probs: FloatArray,
+    advantage: FloatArray,
+    target: FloatArray,
     weights: Weights,
-    to_mean: NDArray[np.float32],
-    to_log_std: NDArray[np.float32],
-    to_value: NDArray[np.float32],
+    to_mean: FloatArray,
+    to_log_std: FloatArray,
+    to_value: FloatArray,
 ) -> NDArray[np.float64]:
     terms, total = np.zeros(5), np.zeros(log_std.shape[0])
     for i in range(value.shape[0]):
@@ -148,23 +137,31 @@ def _gaussian(
 
 @njit(cache=True, nogil=True)
 def _categorical(
-    log_probs: NDArray[np.float32],
-    value: NDArray[np.float32],
+    logits: FloatArray,
+    value: FloatArray,
     actions: NDArray[np.int64],
-    old_log_probs: NDArray[np.float32],
-    advantage: NDArray[np.float32],
-    target: NDArray[np.float32],
+    old_log_probs: FloatArray,
+    advantage: FloatArray,
+    target: FloatArray,
     weights: Weights,
-    to_log_probs: NDArray[np.float32],
-    to_value: NDArray[np.float32],
+    to_logits: FloatArray,
+    to_value: FloatArray,
 ) -> NDArray[np.float64]:
-    terms = np.zeros(5)
+    terms, log_probs = np.zeros(5), np.empty(logits.shape[1])
     for i in range(value.shape[0]):
-        for k in range(log_probs.shape[1]):
-            p = math.exp(log_probs[i, k])
-            terms[2] -= weights.sample * p * log_probs[i, k]
-            to_log_probs[i, k] = weights.sample * weights.entropy * p * (log_probs[i, k] + 1.0)
-        log_ratio = log_probs[i, actions[i]] - old_log_probs[i]
+        peak = logits[i].max()
+        total = 0.0
+        for k in range(log_probs.shape[0]):
+            total += math.exp(logits[i, k] - peak)
+        entropy = 0.0
+        for k in range(log_probs.shape[0]):
+            log_probs[k] = logits[i, k] - peak - math.log(total)
+            entropy -= math.exp(log_probs[k]) * log_probs[k]
+        terms[2] += weights.sample * entropy
+        log_ratio = log_probs[actions[i]] - old_log_probs[i]
         to_log_prob, to_value[i] = _sample(log_ratio, advantage[i], value[i] - target[i], weights, terms)
-        to_log_probs[i, actions[i]] += to_log_prob
+        for k in range(log_probs.shape[0]):
+            uncertain = weights.sample * weights.entropy * (log_probs[k] + entropy)
+            to_logits[i, k] = math.exp(log_probs[k]) * (uncertain - to_log_prob)
+        to_logits[i, actions[i]] += to_log_prob
     return terms

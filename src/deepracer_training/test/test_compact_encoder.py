@@ -12,9 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from deepracer_inference.action_space import ActionSpace
 from deepracer_inference.observation import ObservationSpec
-from deepracer_training import compact_kernels
-from deepracer_training.networks import ARCHITECTURES, Encoder
+from deepracer_training import compact_kernels, compact_ppo
+from deepracer_training.models.config import continuous_action_space, discrete_action_space
+from deepracer_training.networks import ARCHITECTURES, ActorCritic, Encoder
+from deepracer_training.ppo_objective import Weights
 
 needs_kernels = pytest.mark.skipif(not compact_kernels.worthwhile(), reason="this processor has no AVX-512")
 
@@ -126,6 +129,41 @@ def test_bfloat16_is_left_to_torch() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert encoder.encode(images).dtype == torch.bfloat16
     assert encoder.to(torch.bfloat16).encode(images).dtype == torch.bfloat16
+
+
+@needs_kernels
+@pytest.mark.parametrize("count", [5, 300])
+@pytest.mark.parametrize("space", [continuous_action_space(), discrete_action_space()], ids=["continuous", "discrete"])
+def test_the_gradient_of_ppo_is_that_of_torch(space: ActionSpace, count: int) -> None:
+    torch.manual_seed(4)
+    agent = ActorCritic("compact", ObservationSpec(width=40, height=24), space)
+    images, weights = make(count=count)[1], Weights(1.0 / count, 0.2, 0.5, 0.01, True)
+    with torch.no_grad():
+        for parameter in agent.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+        if agent.log_std is not None:
+            agent.log_std[1] = 0.9  # beyond its bounds: it cannot be moved from there
+        policy, value = agent(images)
+        actions = policy.sample(torch.Generator().manual_seed(0))
+        columns = [actions, policy.log_prob(actions) + 0.2 * torch.randn(count), torch.randn(count), torch.randn(count)]
+    terms = compact_ppo.differentiate(agent, [images, *columns], weights)
+    found = {name: parameter.grad for name, parameter in agent.named_parameters()}
+
+    exact = copy.deepcopy(agent).double()
+    policy, value = exact(images)
+    ratio = (policy.log_prob(actions) - columns[1]).exp()
+    gain = torch.min(ratio * columns[2], ratio.clamp(0.8, 1.2) * columns[2]).mean()
+    loss = torch.nn.functional.smooth_l1_loss(value, columns[3].double())
+    (-gain + 0.5 * loss - 0.01 * policy.entropy()).backward()  # type: ignore[no-untyped-call]
+    assert terms[:3].tolist() == pytest.approx([-gain.item(), loss.item(), policy.entropy().item()], rel=1e-4)
+    for name, parameter in exact.named_parameters():
+        assert parameter.grad is not None
+        ours = found[name]
+        assert ours is not None
+        assert ours.is_contiguous()
+        scale = float(parameter.grad.abs().max())
+        assert scale > 0.0
+        torch.testing.assert_close(ours.double(), parameter.grad, rtol=0.0, atol=1e-4 * scale)
 
 
 def test_without_avx_512_torch_goes_on_with_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:

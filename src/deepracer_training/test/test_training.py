@@ -30,6 +30,7 @@ from deepracer_training.learner import Learner
 from deepracer_training.models.config import ModelConfig, continuous_action_space, discrete_action_space, preset_config
 from deepracer_training.models.folder import ModelFolder
 from deepracer_training.networks import ARCHITECTURES, ActorCritic, DeployedPolicy
+from deepracer_training.ppo import Rollout
 from deepracer_training.traces import read_trace
 from deepracer_training.training import Report, train
 from deepracer_training.training_log import read_metrics
@@ -324,14 +325,15 @@ def test_tensorboard_reads_the_events() -> None:
 
 def test_a_gradient_that_is_not_finite_ends_the_training_before_it_spoils_the_weights() -> None:
     folder = create()
-    build = Learner.__init__
+    collect = Learner.collect
 
-    def sabotage(self: Learner, *arguments: Any) -> None:
-        build(self, *arguments)
-        self.agent.value.bias.register_hook(lambda gradient: gradient * float("nan"))
+    def sabotage(self: Learner) -> Rollout:
+        rollout = collect(self)
+        rollout.values[3, 4] = torch.nan
+        return rollout
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Learner, "__init__", sabotage)
+        patch.setattr(Learner, "collect", sabotage)
         with pytest.raises(DeepRacerError, match="diverged"):
             train(folder, steps=STEPS)
 

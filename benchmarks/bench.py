@@ -188,7 +188,7 @@ def main() -> None:
     results: dict[str, Any] = {"machine": machine()}
     results["camera_frames_per_s"] = round(camera_frames_per_s(5.0))
     print(f"camera          {results['camera_frames_per_s']:>8,} frames/s of 160 x 120 with dynamics and referee")
-    results |= {name: round(value, 2) for name, value in ppo_against_sb3(4.0, 5).items()}
+    results |= {name: round(value, 2) for name, value in ppo_against_sb3(1.5, 15).items()}
     print(f"PPO             {results['ppo_steps_per_s']:>8,.0f} environment steps per second")
     print(f"SB3's PPO       {results['sb3_steps_per_s']:>8,.0f} with the same network, hyperparameters and environment")
     print(f"ratio           {results['ppo_vs_sb3']:>8.2f}")

@@ -9,6 +9,7 @@ import pytest
 import shapely
 
 from deepracer_sim.tracks import Track, load_track, track_names
+from deepracer_sim.tracks.kernels import project_point
 from deepracer_sim.tracks.track import FloatArray, distance_to_ring
 
 
@@ -98,6 +99,14 @@ def test_side_is_right_at_the_tip_of_a_hairpin() -> None:
     lateral = track.project([[4.5, 0.3], [4.5, 0.03], [4.5, -0.03], [4.5, -0.3], [3.0, 0.05]]).lateral
     assert np.all(lateral[:4] < 0.0)
     assert lateral[4] > 0.0
+
+
+def test_where_the_search_for_the_nearest_point_begins_does_not_matter(square_track: Track) -> None:
+    for track in (square_track, load_track("delta")):
+        line, count = track.center, len(track.center)
+        for point in [*scattered_points(track, 40, seed=3), *line[:3], 0.5 * (line[0] + line[1]), line.mean(axis=0)]:
+            found = {project_point(*point, line, track.cumulative, near) for near in range(count)}
+            assert len(found) == 1
 
 
 @pytest.mark.parametrize("name", ["riverside", "bowtie_cw", "comb"])

@@ -233,7 +233,8 @@ def _locate(x: float, y: float, yaw: float, verdict: Any, road: Road, shape: Sha
     sin = math.sin(yaw)
     nose_x = x + shape.nose_x * cos
     nose_y = y + shape.nose_x * sin
-    arc_length, lateral, _, segment = project_point(nose_x, nose_y, road.center, road.center_length)
+    before = verdict.closest[0]
+    arc_length, lateral, _, segment = project_point(nose_x, nose_y, road.center, road.center_length, before)
     verdict.nose[0] = nose_x
     verdict.nose[1] = nose_y
     verdict.arc_length = arc_length
@@ -244,8 +245,11 @@ def _locate(x: float, y: float, yaw: float, verdict: Any, road: Road, shape: Sha
     # AWS measures the width of the road and the side of the car at the border points nearest to the centre line's
     # nearest point, not at those nearest to the car.
     center_x, center_y = _point_at(arc_length, segment, road.center, road.center_length)
-    left_s, left_distance, _, left_segment = project_point(center_x, center_y, road.left, road.left_length)
-    right_s, right_distance, _, right_segment = project_point(center_x, center_y, road.right, road.right_length)
+    left_near, right_near = min(segment, road.left.shape[0] - 1), min(segment, road.right.shape[0] - 1)
+    left_s, left_distance, _, left_segment = project_point(center_x, center_y, road.left, road.left_length, left_near)
+    right_s, right_distance, _, right_segment = project_point(
+        center_x, center_y, road.right, road.right_length, right_near
+    )
     left_x, left_y = _point_at(left_s, left_segment, road.left, road.left_length)
     right_x, right_y = _point_at(right_s, right_segment, road.right, road.right_length)
     verdict.road_width = math.hypot(left_x - right_x, left_y - right_y)

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+ROUNDING_M = 1e-9
+"""More than all rounding errors of distances and arc lengths."""
+
+
 @njit(cache=True, nogil=True)
 def project_point(
-    x: float, y: float, waypoints: NDArray[np.float64], cumulative: NDArray[np.float64]
+    x: float, y: float, waypoints: NDArray[np.float64], cumulative: NDArray[np.float64], near: int = 0
 ) -> tuple[float, float, float, int]:
     """Find the point of a closed polyline that is nearest to (x, y).
 
@@ -28,6 +32,8 @@ def project_point(
         y: Position, m.
         waypoints: Polyline (M, 2), m; zero-length segments are skipped.
         cumulative: Arc length at each waypoint and, last, the whole length (M + 1,), m.
+        near: Index of a waypoint that is probably near: the better the guess, the faster the search. The result does
+            not depend on it.
 
     Returns:
         Arc length in [0, length), signed distance (m, + = left of the driving direction), heading of the segment (rad)
@@ -37,15 +43,25 @@ def project_point(
     best = math.inf
     best_segment = -1
     best_share = 0.0
-    for i in range(count):
+    limit = math.hypot(x - waypoints[near, 0], y - waypoints[near, 1])
+    i = -1
+    while i + 1 < count:
+        i += 1
         length = cumulative[i + 1] - cumulative[i]
         if length <= 0.0:
+            continue
+        px = x - waypoints[i, 0]
+        py = y - waypoints[i, 1]
+        # For as long as this, the line cannot come as near as it does elsewhere.
+        detour = math.sqrt(px * px + py * py) - limit - ROUNDING_M
+        if detour >= length:
+            end = cumulative[i] + detour
+            while i + 1 < count and cumulative[i + 2] <= end:
+                i += 1
             continue
         j = i + 1 if i + 1 < count else 0
         dx = waypoints[j, 0] - waypoints[i, 0]
         dy = waypoints[j, 1] - waypoints[i, 1]
-        px = x - waypoints[i, 0]
-        py = y - waypoints[i, 1]
         share = (px * dx + py * dy) / (length * length)
         share = min(max(share, 0.0), 1.0)
         ex = px - share * dx
@@ -55,6 +71,7 @@ def project_point(
             best = squared
             best_segment = i
             best_share = share
+            limit = min(limit, math.sqrt(squared))
     if best_segment < 0:
         return math.nan, math.nan, math.nan, -1
 

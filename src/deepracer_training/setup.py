@@ -25,6 +25,7 @@ setup(
         "deepracer_sim",
         "gymnasium>=1.0",
         "jinja2>=3.1",
+        "llvmlite>=0.44",
         "markupsafe>=2.1",
         "matplotlib>=3.10",
         "numba>=0.61",

@@ -36,18 +36,19 @@ def differentiate(agent: ActorCritic, columns: Sequence[Tensor], weights: Weight
     bias = torch.cat([agent.policy.bias, agent.value.bias]).detach().numpy()
     log_std = None if agent.log_std is None else agent.log_std.detach().clamp(*LOG_STD_RANGE).numpy()
 
-    @np.errstate(all="ignore")  # a training that diverges ends with an error of its own
     def learn(number: int) -> tuple[Any, ...]:
         part = passes.parts[number]
         passes.forward(number)
         features = passes.features[part]
-        said = features @ heads.T + bias
         given = [column[part] for column in experience]
-        head, value = np.ascontiguousarray(said[:, :-1]), np.ascontiguousarray(said[:, -1])
-        terms, to_head, to_value, to_log_std = ppo_objective.differentiate(head, value, log_std, weights, *given)
-        to_said = np.column_stack([to_head, to_value])
-        passes.backward(number, to_said @ heads)
-        return terms, to_said.T @ features, to_said.sum(0), 0.0 if to_log_std is None else to_log_std
+        with np.errstate(all="ignore"):  # a training that diverges ends with an error of its own
+            said = features @ heads.T + bias
+            head, value = np.ascontiguousarray(said[:, :-1]), np.ascontiguousarray(said[:, -1])
+            terms, to_head, to_value, to_log_std = ppo_objective.differentiate(head, value, log_std, weights, *given)
+            to_said = np.column_stack([to_head, to_value])
+            to_features, to_heads = to_said @ heads, to_said.T @ features
+        passes.backward(number, to_features)
+        return terms, to_heads, to_said.sum(0), 0.0 if to_log_std is None else to_log_std
 
     terms, to_heads, to_bias, to_log_std = (sum(each) for each in zip(*passes.run(learn), strict=True))
     for parameter, gradient in zip(parameters, passes.gradients(), strict=True):

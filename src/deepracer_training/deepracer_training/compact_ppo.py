@@ -16,7 +16,7 @@ from torch import Tensor
 from deepracer_training import ppo_objective
 from deepracer_training.compact_encoder import Passes
 from deepracer_training.networks import LOG_STD_RANGE, ActorCritic, Encoder
-from deepracer_training.ppo_objective import Weights
+from deepracer_training.ppo_objective import Experience, Weights
 
 
 def differentiate(agent: ActorCritic, columns: Sequence[Tensor], weights: Weights) -> Tensor:
@@ -40,11 +40,11 @@ def differentiate(agent: ActorCritic, columns: Sequence[Tensor], weights: Weight
         part = passes.parts[number]
         passes.forward(number)
         features = passes.features[part]
-        given = [column[part] for column in experience]
+        given = Experience(*(column[part] for column in experience))
         with np.errstate(all="ignore"):  # a training that diverges ends with an error of its own
             said = features @ heads.T + bias
             head, value = np.ascontiguousarray(said[:, :-1]), np.ascontiguousarray(said[:, -1])
-            terms, to_head, to_value, to_log_std = ppo_objective.differentiate(head, value, log_std, weights, *given)
+            terms, to_head, to_value, to_log_std = ppo_objective.differentiate(head, value, log_std, weights, given)
             to_said = np.column_stack([to_head, to_value])
             to_features, to_heads = to_said @ heads, to_said.T @ features
         passes.backward(number, to_features)

@@ -50,7 +50,13 @@ class Architecture:
 ARCHITECTURES: dict[str, Architecture] = {
     # Ours. On a CPU the network is the wall, not the simulator: large strides first, so that a training step of a
     # 40 x 24 image costs about as much as simulating and rendering it.
-    "compact": Architecture((Conv(16, 8, 4), Conv(32, 3, 2)), (128,)),
+    "compact": Architecture(
+        (
+            Conv(compact_kernels.FILTERS_1, compact_kernels.KERNEL_1, compact_kernels.STRIDE_1),
+            Conv(compact_kernels.FILTERS_2, compact_kernels.KERNEL_2, compact_kernels.STRIDE_2),
+        ),
+        (compact_kernels.DENSE,),
+    ),
     # AWS's presets: markov/sensors/utils.py and architecture/custom_architectures.py of deepracer-simapp.
     "DEEP_CONVOLUTIONAL_NETWORK_SHALLOW": Architecture((Conv(32, 8, 4), Conv(64, 4, 2), Conv(64, 3, 1)), (512,)),
     "DEEP_CONVOLUTIONAL_NETWORK": Architecture(
@@ -94,11 +100,9 @@ class Encoder(nn.Sequential):
         self._layers: tuple[Any, ...] = tuple(layer for layer in self if isinstance(layer, nn.Conv2d | nn.Linear))
         self.compiled = architecture is ARCHITECTURES["compact"] and grey and compact_kernels.worthwhile()
         """Whether there are compiled kernels for this network on this processor."""
-        for layer in self:
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.orthogonal_(layer.weight, 2.0**0.5)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        for layer in self._layers:
+            nn.init.orthogonal_(layer.weight, 2.0**0.5)
+            nn.init.zeros_(layer.bias)
 
     @property
     def learned(self) -> list[nn.Parameter]:
@@ -191,10 +195,6 @@ class Gaussian:
         z = (action - self.mean) * (-self.log_std).exp()
         return (-0.5 * (z * z + self.LOG_2PI) - self.log_std).sum(-1)
 
-    def entropy(self) -> Tensor:
-        """Return the mean entropy of the batch, a scalar."""
-        return (0.5 + 0.5 * self.LOG_2PI + self.log_std).sum()
-
 
 class Categorical:
     """Distribution over a table of actions."""
@@ -213,10 +213,6 @@ class Categorical:
     def log_prob(self, action: Tensor) -> Tensor:
         """Return log probabilities `(N,)` of indices `(N,)`."""
         return self.log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
-
-    def entropy(self) -> Tensor:
-        """Return the mean entropy of the batch, a scalar."""
-        return -(self.log_probs.exp() * self.log_probs).sum(-1).mean()
 
 
 Distribution = Gaussian | Categorical

@@ -19,7 +19,7 @@ from deepracer_inference.errors import DeepRacerError
 from deepracer_training import compact_encoder, compact_ppo, ppo_objective
 from deepracer_training.networks import ActorCritic, Gaussian
 from deepracer_training.observations import Observation
-from deepracer_training.ppo_objective import Weights
+from deepracer_training.ppo_objective import Experience, Weights
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class PPO:
             value.detach().contiguous().numpy(),
             None if log_std is None else log_std.detach().numpy(),
             weights,
-            *(column.numpy() for column in experience),
+            Experience(*(column.numpy() for column in experience)),
         )
         said = [tensor for tensor in (head, value, log_std) if tensor is not None]
         outputs = [torch.from_numpy(derivative) for derivative in derivatives if derivative is not None]

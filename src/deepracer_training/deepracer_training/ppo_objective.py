@@ -5,7 +5,7 @@ What is minimised is the mean over a minibatch of
     -min(r A, clip(r, 1 - e, 1 + e) A) + c_v loss(v, target) - c_h entropy,    r = exp(log_prob - old log_prob).
 
 torch differentiates the network; the dozens of small operations from there to this number would take it as long as the
-compact network itself, so they and their derivatives are written out here.
+compact network's kernels take, so they and their derivatives are written out here.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from deepracer_training.networks import Gaussian
+
 FloatArray = NDArray[np.float32]
 
-TERMS = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
-"""Sums over experiences, each times `Weights.sample`."""
-HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+HALF_LOG_2PI = 0.5 * Gaussian.LOG_2PI
 
 
 class Weights(NamedTuple):
@@ -38,15 +38,20 @@ class Weights(NamedTuple):
     huber: bool
 
 
+class Experience(NamedTuple):
+    """What a gradient learns from, besides the observations: n rows each."""
+
+    actions: NDArray[Any]
+    """That were taken, `(n, 2)` float32 or `(n,)` int64."""
+    old_log_probs: FloatArray
+    """Their log densities when they were."""
+    advantage: FloatArray
+    target: FloatArray
+    """Of the value."""
+
+
 def differentiate(
-    head: FloatArray,
-    value: FloatArray,
-    log_std: FloatArray | None,
-    weights: Weights,
-    actions: NDArray[Any],
-    old_log_probs: FloatArray,
-    advantage: FloatArray,
-    target: FloatArray,
+    head: FloatArray, value: FloatArray, log_std: FloatArray | None, weights: Weights, experience: Experience
 ) -> tuple[NDArray[np.float64], FloatArray, FloatArray, FloatArray | None]:
     """Evaluate the objective on n experiences of a minibatch; all arrays are C-contiguous.
 
@@ -55,28 +60,25 @@ def differentiate(
         value: What it says of the value, `(n,)`.
         log_std: Of Gaussian actions, `(2,)`; None for a table of k actions.
         weights: Of the terms.
-        actions: That were taken, `(n, 2)` float or `(n,)` int64.
-        old_log_probs: Their log densities when they were, `(n,)`.
-        advantage: `(n,)`.
-        target: Of the value, `(n,)`.
+        experience: What was done, and what came of it.
 
     Returns:
-        The sums of `TERMS`, and the derivatives of the objective with respect to head, value and log_std.
+        Policy loss, value loss, entropy, approximate KL divergence and share of clipped ratios, each summed over the
+        experiences times `Weights.sample`; and the objective's derivatives with respect to head, value and log_std.
     """
-    experience = actions, old_log_probs, advantage, target
     to_head, to_value = np.empty_like(head), np.empty_like(value)
     if log_std is None:
-        return _categorical(head, value, *experience, weights, to_head, to_value), to_head, to_value, None
+        return _categorical(head, value, experience, weights, to_head, to_value), to_head, to_value, None
     to_log_std = np.empty_like(log_std)
-    terms = _gaussian(head, log_std, value, *experience, weights, to_head, to_log_std, to_value)
+    terms = _gaussian(head, log_std, value, experience, weights, to_head, to_log_std, to_value)
     return terms, to_head, to_value, to_log_std
 
 
 def prepare() -> None:
     """Compile the kernels, or load them from numba's cache, before anybody measures time."""
     one, pair, weights = np.zeros(1, np.float32), np.zeros((1, 2), np.float32), Weights(1.0, 0.2, 0.5, 0.0, True)
-    differentiate(pair, one, pair[0], weights, pair, one, one, one)
-    differentiate(pair, one, None, weights, np.zeros(1, np.int64), one, one, one)
+    differentiate(pair, one, pair[0], weights, Experience(pair, one, one, one))
+    differentiate(pair, one, None, weights, Experience(np.zeros(1, np.int64), one, one, one))
 
 
 @njit(cache=True, nogil=True)
@@ -107,15 +109,13 @@ def _gaussian(
     mean: FloatArray,
     log_std: FloatArray,
     value: FloatArray,
-    actions: FloatArray,
-    old_log_probs: FloatArray,
-    advantage: FloatArray,
-    target: FloatArray,
+    experience: Experience,
     weights: Weights,
     to_mean: FloatArray,
     to_log_std: FloatArray,
     to_value: FloatArray,
 ) -> NDArray[np.float64]:
+    actions, old_log_probs, advantage, target = experience
     terms, total = np.zeros(5), np.zeros(log_std.shape[0])
     for i in range(value.shape[0]):
         log_prob = 0.0
@@ -139,14 +139,12 @@ def _gaussian(
 def _categorical(
     logits: FloatArray,
     value: FloatArray,
-    actions: NDArray[np.int64],
-    old_log_probs: FloatArray,
-    advantage: FloatArray,
-    target: FloatArray,
+    experience: Experience,
     weights: Weights,
     to_logits: FloatArray,
     to_value: FloatArray,
 ) -> NDArray[np.float64]:
+    actions, old_log_probs, advantage, target = experience
     terms, log_probs = np.zeros(5), np.empty(logits.shape[1])
     for i in range(value.shape[0]):
         peak = logits[i].max()

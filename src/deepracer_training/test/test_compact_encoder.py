@@ -16,7 +16,7 @@ from deepracer_inference.action_space import ActionSpace
 from deepracer_inference.observation import ObservationSpec
 from deepracer_training import compact_kernels, compact_ppo
 from deepracer_training.models.config import continuous_action_space, discrete_action_space
-from deepracer_training.networks import ARCHITECTURES, ActorCritic, Encoder
+from deepracer_training.networks import ARCHITECTURES, ActorCritic, Encoder, Gaussian
 from deepracer_training.ppo_objective import Weights
 
 needs_kernels = pytest.mark.skipif(not compact_kernels.worthwhile(), reason="this processor has no AVX-512")
@@ -154,8 +154,14 @@ def test_the_gradient_of_ppo_is_that_of_torch(space: ActionSpace, count: int) ->
     ratio = (policy.log_prob(actions) - columns[1]).exp()
     gain = torch.min(ratio * columns[2], ratio.clamp(0.8, 1.2) * columns[2]).mean()
     loss = torch.nn.functional.smooth_l1_loss(value, columns[3].double())
-    (-gain + 0.5 * loss - 0.01 * policy.entropy()).backward()  # type: ignore[no-untyped-call]
-    assert terms[:3].tolist() == pytest.approx([-gain.item(), loss.item(), policy.entropy().item()], rel=1e-4)
+    by_torch = (
+        torch.distributions.Normal(policy.mean, policy.log_std.exp())
+        if isinstance(policy, Gaussian)
+        else torch.distributions.Categorical(logits=policy.log_probs)
+    )
+    entropy = by_torch.entropy().sum() / count
+    (-gain + 0.5 * loss - 0.01 * entropy).backward()  # type: ignore[no-untyped-call]
+    assert terms[:3].tolist() == pytest.approx([-gain.item(), loss.item(), entropy.item()], rel=1e-4)
     for name, parameter in exact.named_parameters():
         assert parameter.grad is not None
         ours = found[name]

@@ -36,7 +36,7 @@ PREPARE, IN_PROGRESS, LAP_COMPLETE, OFF_TRACK, CRASHED, IMMOBILIZED, REVERSED, T
 
 
 class Road(NamedTuple):
-    """A track's lines as the kernels take them: open rings (M, 2) and their cumulative lengths (M + 1,), m."""
+    """A track's lines as the kernels take them: open rings, all (M, 2), and their cumulative lengths (M + 1,), m."""
 
     center: NDArray[np.float64]
     center_length: NDArray[np.float64]
@@ -245,10 +245,9 @@ def _locate(x: float, y: float, yaw: float, verdict: Any, road: Road, shape: Sha
     # AWS measures the width of the road and the side of the car at the border points nearest to the centre line's
     # nearest point, not at those nearest to the car.
     center_x, center_y = _point_at(arc_length, segment, road.center, road.center_length)
-    left_near, right_near = min(segment, road.left.shape[0] - 1), min(segment, road.right.shape[0] - 1)
-    left_s, left_distance, _, left_segment = project_point(center_x, center_y, road.left, road.left_length, left_near)
+    left_s, left_distance, _, left_segment = project_point(center_x, center_y, road.left, road.left_length, segment)
     right_s, right_distance, _, right_segment = project_point(
-        center_x, center_y, road.right, road.right_length, right_near
+        center_x, center_y, road.right, road.right_length, segment
     )
     left_x, left_y = _point_at(left_s, left_segment, road.left, road.left_length)
     right_x, right_y = _point_at(right_s, right_segment, road.right, road.right_length)
